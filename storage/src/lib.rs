@@ -1,0 +1,8 @@
+//! Storage: keeps bytes for shards, the registry and the visibility index. Knows no workflow.
+//!
+//! `shard` holds the contract that every backend keeps and `suite` the tests that hold it to that.
+
+pub mod batch;
+pub mod error;
+pub mod registry;
+pub mod shard;

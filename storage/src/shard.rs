@@ -1,0 +1,95 @@
+//! ShardStore: where a shard keeps its rows and histories, and the contract of its commit.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use proto::ids::{NodeId, ShardId};
+
+use crate::{
+    batch::{Batch, HistoryKey, HistoryNode, Table},
+    error::{CommitError, StoreError},
+};
+
+/// The right to write a shard: the store refuses a commit under any but the newest one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub shard: ShardId,
+    /// Grows with each acquisition.
+    pub epoch: u64,
+    /// The last committed batch when the lease was taken.
+    pub batch: u64,
+}
+
+/// One row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub key: Bytes,
+    pub value: Bytes,
+}
+
+/// What a commit may carry at most; the stage keeps below both, so a refusal is never the client's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    pub bytes: usize,
+    pub writes: usize,
+}
+
+/// Part of a history to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryRange {
+    pub history: HistoryKey,
+    /// The first event wanted; the node that holds it is the first returned.
+    pub from_event_id: i64,
+    /// The first event not wanted; a node that starts at or after it is not returned.
+    pub to_event_id: i64,
+    /// Newest node first.
+    pub reverse: bool,
+    pub max_nodes: usize,
+    /// At least one node is returned, whatever its size.
+    pub max_bytes: usize,
+}
+
+/// Keeps the rows and histories of shards. Knows bytes, keys and numbers, never a run.
+///
+/// # Contract
+///
+/// - **Lease.** `acquire` makes the epoch one larger, durably, before it returns. From then on a commit under
+///   an older epoch is refused with [`CommitError::Fenced`], also one that is under way. Two owners may both
+///   believe in their lease; only the newest can commit (P2).
+/// - **Numbered batches.** A commit is applied if and only if the stored pair (epoch, batch number) is
+///   (lease's epoch, `batch.number - 1`); it then stores `batch.number`. If the stored pair is already
+///   (lease's epoch, `batch.number`), the batch had landed before and `commit` answers `Ok` without writing.
+///   So the settlement of an unknown outcome is to send the same batch again, and a time-out is never a guess.
+/// - **One in flight.** A shard sends its next batch only after the last one is answered.
+/// - **All or nothing, durable.** When `commit` answers `Ok`, every write of the batch is on stable storage.
+///   No reader ever sees a part of a batch.
+/// - **Unknown outcome.** A backend sends again by itself for a bounded time. [`CommitError::GaveUp`] means that
+///   it could not settle: the batch may or may not have landed. The caller must stop, and acquire and read again.
+/// - **Reads** see every batch that was acknowledged before the read began. Reads need no lease: a reader that
+///   has lost its shard may see stale rows, and learns of it at its next commit.
+/// - **History** is append-only. A node becomes visible with the commit that carries it; nodes of committed
+///   batches never change until their history is forgotten.
+#[async_trait]
+pub trait ShardStore: Send + Sync + 'static {
+    fn limits(&self) -> BatchLimits;
+
+    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError>;
+
+    /// Gives the lease back, so that another node need not wait; a lease that is no longer the newest is ignored.
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    async fn commit(&self, lease: &Lease, batch: Batch) -> Result<(), CommitError>;
+
+    async fn load(&self, shard: ShardId, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Returns at most `limit` rows with `from <= key < to` in key order; `to` of `None` is the table's end.
+    async fn scan(
+        &self,
+        shard: ShardId,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError>;
+
+    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError>;
+}
