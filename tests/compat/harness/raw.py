@@ -1,0 +1,155 @@
+"""A worker driven by hand over gRPC: it does exactly what a scenario says, also what no SDK would do."""
+
+from datetime import timedelta
+from typing import Any
+
+import temporalio.api.enums.v1 as enums
+import temporalio.api.failure.v1 as failure_pb
+import temporalio.api.taskqueue.v1 as taskqueue_pb
+import temporalio.api.workflowservice.v1 as service_pb
+
+from harness import commands, records
+from harness.commands import Command
+from harness.context import WORKER_IDENTITY, Context
+from harness.records import Record
+
+WorkflowTask = service_pb.PollWorkflowTaskQueueResponse
+ActivityTask = service_pb.PollActivityTaskQueueResponse
+
+_POLL_TIMEOUT = timedelta(seconds=20)
+
+
+class RawWorker:
+    """Polls and responds on the scenario's queue (or another one of the same namespace)."""
+
+    def __init__(self, ctx: Context, queue: str | None = None) -> None:
+        self._ctx = ctx
+        self.queue = queue or ctx.queue
+        self.sticky_queue = f"{self.queue}-sticky"
+
+    # Workflow tasks
+
+    async def workflow_task(self, *, sticky: bool = False) -> WorkflowTask:
+        """Polls until there is a workflow task."""
+        queue = taskqueue_pb.TaskQueue(name=self.queue)
+        if sticky:
+            queue = taskqueue_pb.TaskQueue(
+                name=self.sticky_queue,
+                kind=enums.TaskQueueKind.TASK_QUEUE_KIND_STICKY,
+                normal_name=self.queue,
+            )
+        request = service_pb.PollWorkflowTaskQueueRequest(
+            namespace=self._ctx.namespace, task_queue=queue, identity=WORKER_IDENTITY
+        )
+        while True:
+            task = await self._ctx.rpc("poll_workflow_task_queue", request, timeout=_POLL_TIMEOUT)
+            if task.task_token:
+                return task
+
+    async def complete(
+        self, task: WorkflowTask, *command_list: Command, sticky_seconds: float | None = None, **fields: Any
+    ) -> service_pb.RespondWorkflowTaskCompletedResponse:
+        """Completes a workflow task; with `sticky_seconds` the run becomes sticky to this worker's sticky queue."""
+        if sticky_seconds is not None:
+            fields["sticky_attributes"] = taskqueue_pb.StickyExecutionAttributes(
+                worker_task_queue=taskqueue_pb.TaskQueue(
+                    name=self.sticky_queue,
+                    kind=enums.TaskQueueKind.TASK_QUEUE_KIND_STICKY,
+                    normal_name=self.queue,
+                ),
+                schedule_to_start_timeout=commands.seconds(sticky_seconds),
+            )
+        return await self._ctx.rpc(
+            "respond_workflow_task_completed",
+            service_pb.RespondWorkflowTaskCompletedRequest(
+                namespace=self._ctx.namespace,
+                task_token=task.task_token,
+                commands=command_list,
+                identity=WORKER_IDENTITY,
+                **fields,
+            ),
+        )
+
+    async def fail(
+        self,
+        task: WorkflowTask,
+        *,
+        cause: "enums.WorkflowTaskFailedCause.ValueType" = enums.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+        text: str = "raw failure",
+    ) -> service_pb.RespondWorkflowTaskFailedResponse:
+        return await self._ctx.rpc(
+            "respond_workflow_task_failed",
+            service_pb.RespondWorkflowTaskFailedRequest(
+                namespace=self._ctx.namespace,
+                task_token=task.task_token,
+                cause=cause,
+                failure=commands.application_failure(text),
+                identity=WORKER_IDENTITY,
+            ),
+        )
+
+    async def run_task(self, *command_list: Command, **fields: Any) -> WorkflowTask:
+        """Polls one workflow task and completes it with the commands."""
+        task = await self.workflow_task()
+        await self.complete(task, *command_list, **fields)
+        return task
+
+    # Activity tasks
+
+    async def activity_task(self) -> ActivityTask:
+        """Polls until there is an activity task."""
+        request = service_pb.PollActivityTaskQueueRequest(
+            namespace=self._ctx.namespace,
+            task_queue=taskqueue_pb.TaskQueue(name=self.queue),
+            identity=WORKER_IDENTITY,
+        )
+        while True:
+            task = await self._ctx.rpc("poll_activity_task_queue", request, timeout=_POLL_TIMEOUT)
+            if task.task_token:
+                return task
+
+    async def complete_activity(self, token: bytes, *result: Any) -> Any:
+        return await self._ctx.rpc(
+            "respond_activity_task_completed",
+            service_pb.RespondActivityTaskCompletedRequest(
+                namespace=self._ctx.namespace,
+                task_token=token,
+                result=commands.payloads(*result) if result else None,
+                identity=WORKER_IDENTITY,
+            ),
+        )
+
+    async def fail_activity(self, token: bytes, failure: failure_pb.Failure, **fields: Any) -> Any:
+        return await self._ctx.rpc(
+            "respond_activity_task_failed",
+            service_pb.RespondActivityTaskFailedRequest(
+                namespace=self._ctx.namespace, task_token=token, failure=failure, identity=WORKER_IDENTITY, **fields
+            ),
+        )
+
+    async def cancel_activity(self, token: bytes, *details: Any) -> Any:
+        return await self._ctx.rpc(
+            "respond_activity_task_canceled",
+            service_pb.RespondActivityTaskCanceledRequest(
+                namespace=self._ctx.namespace,
+                task_token=token,
+                details=commands.payloads(*details) if details else None,
+                identity=WORKER_IDENTITY,
+            ),
+        )
+
+    async def heartbeat(self, token: bytes, *details: Any) -> service_pb.RecordActivityTaskHeartbeatResponse:
+        return await self._ctx.rpc(
+            "record_activity_task_heartbeat",
+            service_pb.RecordActivityTaskHeartbeatRequest(
+                namespace=self._ctx.namespace,
+                task_token=token,
+                details=commands.payloads(*details) if details else None,
+                identity=WORKER_IDENTITY,
+            ),
+        )
+
+
+def task_record(task: WorkflowTask | ActivityTask) -> Record:
+    """Gives a polled task as JSON."""
+    return records.message(task)

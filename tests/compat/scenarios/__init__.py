@@ -1,0 +1,1 @@
+"""The scenarios, one file per area; every function decorated with @scenario is one."""
