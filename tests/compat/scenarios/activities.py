@@ -165,7 +165,7 @@ async def retry_backoff_grows(ctx: Context) -> Record:
         task = await worker.activity_task()
         await worker.fail_activity(task.task_token, commands.application_failure(text))
         [pending] = (await ctx.proto_describe(workflow_id)).pending_activities
-        intervals.append(pending.current_retry_interval.ToJsonString())
+        intervals.append(round(pending.current_retry_interval.ToTimedelta().total_seconds(), 1))
     return {"intervals": intervals}
 
 
