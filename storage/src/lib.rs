@@ -6,3 +6,4 @@ pub mod batch;
 pub mod error;
 pub mod registry;
 pub mod shard;
+pub mod visibility;
