@@ -1,1 +1,17 @@
-//! Matching.
+//! Matching: task queues, where tickets meet pollers.
+//!
+//! `queue` is the core, a plain struct without clock, random or I/O; `actor` runs it and `handle` talks to it.
+//! It keeps nothing that cannot be announced again, and never calls a shard: whoever polls redeems the ticket.
+
+pub mod actor;
+pub mod config;
+pub mod error;
+pub mod handle;
+pub mod input;
+mod life;
+pub mod limits;
+pub mod metrics;
+pub mod output;
+pub mod queue;
+pub mod ticket;
+pub mod view;
