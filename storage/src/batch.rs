@@ -22,8 +22,14 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Self; 6] =
-        [Self::Run, Self::Current, Self::Ready, Self::Wakeup, Self::Outbox, Self::Closed];
+    pub const ALL: [Self; 6] = [
+        Self::Run,
+        Self::Current,
+        Self::Ready,
+        Self::Wakeup,
+        Self::Outbox,
+        Self::Closed,
+    ];
 }
 
 /// One row's new value, or its removal.
@@ -59,7 +65,7 @@ pub struct Batch {
     /// Applied in order: of two writes to one row the later one stays.
     pub writes: Vec<Write>,
     pub history: Vec<HistoryNode>,
-    /// Histories that go away whole.
+    /// Histories that go away whole, with the nodes that this batch carries for them.
     pub forget: Vec<HistoryKey>,
 }
 
@@ -67,8 +73,11 @@ impl Batch {
     /// Returns how many bytes the batch carries, keys and values.
     #[must_use]
     pub fn size(&self) -> usize {
-        let rows: usize =
-            self.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len)).sum();
+        let rows: usize = self
+            .writes
+            .iter()
+            .map(|write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len))
+            .sum();
         let nodes: usize = self.history.iter().map(|node| 40 + node.events.len()).sum();
         rows + nodes + self.forget.len() * 32
     }

@@ -3,7 +3,12 @@
 //! `shard` holds the contract that every backend keeps and `suite` the tests that hold it to that.
 
 pub mod batch;
+pub mod config;
+pub mod embedded;
 pub mod error;
+mod fence;
+pub mod memory;
+pub mod metrics;
 pub mod registry;
 pub mod shard;
 pub mod visibility;

@@ -1,5 +1,7 @@
 //! Registry: small tables that the whole cluster shares, such as namespaces and the shard map.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -35,6 +37,36 @@ pub struct RegistryWrite {
     /// `None` removes the entry.
     pub value: Option<Bytes>,
     pub expected: u64,
+}
+
+/// The versions that writes of one commit have decided and the store does not show yet.
+#[derive(Debug, Default)]
+pub(crate) struct Versions(BTreeMap<(RegistryTable, Bytes), u64>);
+
+impl Versions {
+    /// Checks all of `writes`, in order, and takes down what they make of the versions; or takes down nothing.
+    ///
+    /// `stored` returns an entry's version, 0 if it does not exist. A write makes it `expected + 1`.
+    pub(crate) fn check(
+        &mut self,
+        writes: &[RegistryWrite],
+        mut stored: impl FnMut(RegistryTable, &[u8]) -> Result<u64, StoreError>,
+    ) -> Result<(), RegistryError> {
+        let mut decided = BTreeMap::new();
+        for write in writes {
+            let entry = (write.table, write.key.clone());
+            let version = match decided.get(&entry).or_else(|| self.0.get(&entry)) {
+                Some(version) => *version,
+                None => stored(write.table, &write.key)?,
+            };
+            if version != write.expected {
+                return Err(RegistryError::Conflict);
+            }
+            decided.insert(entry, if write.value.is_some() { version + 1 } else { 0 });
+        }
+        self.0.append(&mut decided);
+        Ok(())
+    }
 }
 
 /// A registry write was not applied.

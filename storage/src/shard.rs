@@ -37,15 +37,56 @@ pub struct BatchLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryRange {
     pub history: HistoryKey,
-    /// The first event wanted; the node that holds it is the first returned.
+    /// The first event wanted; the node that holds it is the oldest one returned. The store does not know where the
+    /// newest node ends, so it returns that node for any later `from_event_id` too.
     pub from_event_id: i64,
     /// The first event not wanted; a node that starts at or after it is not returned.
     pub to_event_id: i64,
-    /// Newest node first.
+    /// Newest node first; limits then cut off the oldest ones.
     pub reverse: bool,
     pub max_nodes: usize,
-    /// At least one node is returned, whatever its size.
+    /// At least one node of the range is returned, whatever its size and `max_nodes`.
     pub max_bytes: usize,
+}
+
+impl Default for BatchLimits {
+    /// What the local backends take; the same in memory as on a disk, so that a simulation tells the truth.
+    fn default() -> Self {
+        Self {
+            bytes: 4 << 20,
+            writes: 8192,
+        }
+    }
+}
+
+impl HistoryRange {
+    pub(crate) fn budget(&self) -> Budget {
+        Budget {
+            nodes: self.max_nodes,
+            bytes: self.max_bytes,
+            first: true,
+        }
+    }
+}
+
+/// How much of a history one answer may still carry.
+pub(crate) struct Budget {
+    nodes: usize,
+    bytes: usize,
+    first: bool,
+}
+
+impl Budget {
+    /// Takes a node of `size` bytes if it fits; the first one always does.
+    pub(crate) fn take(&mut self, size: usize) -> bool {
+        let fits = self.first || (self.nodes > 0 && size <= self.bytes);
+        if fits {
+            self.nodes = self.nodes.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(size);
+        }
+        self.first = false;
+        fits
+    }
 }
 
 /// Keeps the rows and histories of shards. Knows bytes, keys and numbers, never a run.

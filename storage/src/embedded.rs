@@ -1,0 +1,387 @@
+//! EmbeddedStore: the store of one node on its own disk, for all its shards and the registry.
+//!
+//! Owns the data directory: fjall's database, the lock that keeps a second process out, and the high-water mark.
+//! Every write goes through one committer thread, which merges what waits into one write and one sync.
+//! Reads run inline in the caller's thread: they are served from memory tables, the block cache and the page
+//! cache, and a hop to another thread would cost more than they do.
+//! Called by shards, by the frontend for histories and by the server, which opens and closes it.
+
+mod committer;
+mod layout;
+mod lock;
+mod mark;
+mod reads;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread::JoinHandle,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fjall::Database;
+use proto::ids::{NodeId, ShardId};
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    committer::{Commit, Committer, Fences, Request},
+    layout::{KEY_MAX, Layout, Prepared, Space},
+    lock::DirectoryLock,
+    mark::Mark,
+};
+use crate::{
+    batch::{Batch, HistoryNode, Table},
+    config::{EmbeddedConfig, InvalidConfig},
+    error::{CommitError, StoreError},
+    metrics::Metrics,
+    registry::{Entry, Registry, RegistryError, RegistryTable, RegistryWrite},
+    shard::{BatchLimits, HistoryRange, Lease, Row, ShardStore},
+};
+
+/// The data directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("lock data directory {path}: another process uses it")]
+    Locked { path: PathBuf },
+    #[error(
+        "open data directory {path}: its journal ends at commit {found}, but commit {expected} was acknowledged; \
+         restore a copy, or remove {mark} to accept the loss"
+    )]
+    Truncated {
+        path: PathBuf,
+        mark: PathBuf,
+        found: u64,
+        expected: u64,
+    },
+    #[error("read high-water mark {path}: no valid record in it; remove it to open without this check")]
+    BrokenMark { path: PathBuf },
+    #[error("open data directory {path}: it has format {found}, this release reads {known}")]
+    Format { path: PathBuf, found: u64, known: u64 },
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    #[error("{action} {path}: {source}")]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("open database {path}: {source}")]
+    Engine { path: PathBuf, source: fjall::Error },
+}
+
+/// Why the store takes no more calls; set once.
+#[derive(Debug, Default)]
+pub(crate) struct Health(OnceLock<String>);
+
+impl Health {
+    fn check(&self) -> Result<(), StoreError> {
+        match self.0.get() {
+            Some(reason) => Err(StoreError::Unavailable(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses every later call; the first reason stays.
+    fn fail(&self, reason: String) {
+        let _ = self.0.set(reason);
+    }
+
+    fn reason(&self) -> String {
+        self.0
+            .get()
+            .cloned()
+            .unwrap_or_else(|| "committer has stopped".into())
+    }
+}
+
+/// A store on the local disk.
+///
+/// Any failed write or sync poisons it: the outcome of a failed sync cannot be known, so nothing is tried again,
+/// and every later call answers `Unavailable` until the process opens the directory anew.
+///
+/// Space comes back by itself: a removed row or forgotten history leaves a marker that goes, with the row, when
+/// the engine merges the tables that hold them; the part of the key space that is written most is merged first.
+pub struct EmbeddedStore {
+    layout: Layout,
+    requests: mpsc::Sender<Request>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    // Last, so that the directory is free only when nothing of this store touches it any more.
+    _lock: DirectoryLock,
+}
+
+/// What the directory's rows look like; a release that changes it says how it reads the older one.
+const FORMAT: u64 = 1;
+
+impl EmbeddedStore {
+    /// Opens the data directory `path`, makes it if it is not there.
+    pub fn open(path: &Path, config: &EmbeddedConfig) -> Result<Arc<Self>, OpenError> {
+        config.validate()?;
+        std::fs::create_dir_all(path).map_err(|source| OpenError::Io {
+            action: "make data directory",
+            path: path.to_owned(),
+            source,
+        })?;
+        let lock = DirectoryLock::take(path)?;
+        let acknowledged = Mark::read(path)?;
+        let layout = open_database(path, config)?;
+        let sequence = open_sequence(path, &layout, acknowledged)?;
+        let mark = Mark::create(path, sequence)?;
+
+        let (requests, queue) = mpsc::channel(config.queue_max.get());
+        let health = Arc::new(Health::default());
+        let metrics = Arc::new(Metrics::default());
+        let committer = Committer {
+            layout: layout.clone(),
+            requests: queue,
+            mark,
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+            group_bytes_max: usize::try_from(config.group_bytes_max.as_bytes()).unwrap_or(usize::MAX),
+            sequence,
+            fences: Fences::default(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("perdure-commit".into())
+            .spawn(move || committer.run())
+            .map_err(|source| OpenError::Io {
+                action: "start committer for",
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Arc::new(Self {
+            layout,
+            requests,
+            committer: Mutex::new(Some(thread)),
+            health,
+            metrics,
+            _lock: lock,
+        }))
+    }
+
+    /// Stops taking writes, lets those that wait land, and leaves the high-water mark durable.
+    ///
+    /// The directory stays locked until the last handle on the store has gone.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.requests.send(Request::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+        self.join();
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn join(&self) {
+        let thread = self
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // A panic has been told by the thread itself; the callers got `GaveUp`.
+            let _ = thread.join();
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, String> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| self.health.reason())?;
+        answer.await.map_err(|_| self.health.reason())
+    }
+
+    /// Turns a batch into rows of the engine, in the caller's thread: the committer has one for all shards.
+    fn prepare(&self, lease: &Lease, batch: Batch) -> Result<Commit, StoreError> {
+        let size = batch.size();
+        let mut rows = Vec::with_capacity(batch.writes.len() + batch.history.len());
+        for write in batch.writes {
+            if write.key.len() > KEY_MAX {
+                return Err(StoreError::Broken(format!(
+                    "write key of {} bytes: too long",
+                    write.key.len()
+                )));
+            }
+            let key = layout::row_key(lease.shard, write.table, &write.key).into();
+            rows.push(Prepared {
+                space: Space::of(write.table),
+                key,
+                value: write.value,
+            });
+        }
+        for node in batch.history {
+            if !batch.forget.contains(&node.history) {
+                let key = layout::history_key(&node.history, node.first_event_id).into();
+                rows.push(Prepared {
+                    space: Space::History,
+                    key,
+                    value: Some(node.events),
+                });
+            }
+        }
+        for history in &batch.forget {
+            let keys = self.layout.history_keys(history)?;
+            rows.extend(keys.into_iter().map(|key| Prepared {
+                space: Space::History,
+                key,
+                value: None,
+            }));
+        }
+        Ok(Commit {
+            lease: lease.clone(),
+            number: batch.number,
+            rows,
+            size,
+        })
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        // Without a sender the committer lands what waits and stops; the database may go only after it.
+        self.requests = mpsc::channel(1).0;
+        self.join();
+    }
+}
+
+fn open_database(path: &Path, config: &EmbeddedConfig) -> Result<Layout, OpenError> {
+    let path = path.join("database");
+    let open = || {
+        let database = Database::builder(&path)
+            .cache_size(config.cache.as_bytes())
+            .max_journaling_size(config.journal_max.as_bytes())
+            .worker_threads(config.compaction_threads.get())
+            .max_cached_files(Some(config.open_files_max))
+            .open()?;
+        Layout::open(database, config)
+    };
+    open().map_err(|source| OpenError::Engine {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Checks the format and that no acknowledged commit is missing. Returns the number of the last commit.
+fn open_sequence(path: &Path, layout: &Layout, acknowledged: Option<u64>) -> Result<u64, OpenError> {
+    let read = |error: StoreError| OpenError::Io {
+        action: "read format of",
+        path: path.to_owned(),
+        source: std::io::Error::other(error),
+    };
+    let sequence = layout.sequence().map_err(read)?.unwrap_or(0);
+    let expected = acknowledged.unwrap_or(0);
+    if sequence < expected {
+        let mark = Mark::path(path);
+        return Err(OpenError::Truncated {
+            path: path.to_owned(),
+            mark,
+            found: sequence,
+            expected,
+        });
+    }
+    match layout.format().map_err(read)? {
+        Some(FORMAT) => {}
+        Some(found) => {
+            return Err(OpenError::Format {
+                path: path.to_owned(),
+                found,
+                known: FORMAT,
+            });
+        }
+        None => layout.write_format(FORMAT).map_err(|source| OpenError::Engine {
+            path: path.to_owned(),
+            source,
+        })?,
+    }
+    if acknowledged.is_none() && sequence > 0 {
+        tracing::warn!(path = %path.display(), sequence, "high-water mark is missing: a lost end of the journal would not be noticed");
+    }
+    Ok(sequence)
+}
+
+#[async_trait]
+impl ShardStore for EmbeddedStore {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits::default()
+    }
+
+    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
+        let owner = owner.clone();
+        self.ask(|reply| Request::Acquire(shard, owner, reply))
+            .await
+            .map_err(StoreError::Unavailable)?
+    }
+
+    /// Does nothing: nobody else may open the directory, and the next owner need not wait.
+    async fn release(&self, _lease: &Lease) -> Result<(), StoreError> {
+        self.health.check()
+    }
+
+    /// Lands even if the caller stops waiting for the answer.
+    async fn commit(&self, lease: &Lease, batch: Batch) -> Result<(), CommitError> {
+        let gave_up = |error: StoreError| CommitError::GaveUp(error.to_string());
+        self.health.check().map_err(gave_up)?;
+        let commit = self.prepare(lease, batch).map_err(gave_up)?;
+        self.ask(|reply| Request::Commit(commit, reply))
+            .await
+            .map_err(CommitError::GaveUp)?
+    }
+
+    async fn load(&self, shard: ShardId, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.health.check()?;
+        self.metrics.loads.inc();
+        self.layout.load(shard, table, key)
+    }
+
+    async fn scan(
+        &self,
+        shard: ShardId,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.health.check()?;
+        self.metrics.scans.inc();
+        self.layout.scan(shard, table, from, to, limit)
+    }
+
+    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
+        self.health.check()?;
+        self.metrics.histories.inc();
+        self.layout.history(&range)
+    }
+}
+
+#[async_trait]
+impl Registry for EmbeddedStore {
+    async fn get(&self, table: RegistryTable, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.health.check()?;
+        self.metrics.registry_reads.inc();
+        self.layout.registry_entry(table, key)
+    }
+
+    async fn list(
+        &self,
+        table: RegistryTable,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.health.check()?;
+        self.metrics.registry_reads.inc();
+        self.layout.registry_page(table, after, limit)
+    }
+
+    async fn write(&self, writes: Vec<RegistryWrite>) -> Result<(), RegistryError> {
+        self.health.check()?;
+        let answer = self.ask(|reply| Request::Registry(writes, reply)).await;
+        answer.map_err(StoreError::Unavailable)?
+    }
+}

@@ -1,0 +1,87 @@
+//! Metrics: what a store counts. Plain atomics; whoever exports them reads a snapshot.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of one store, since it was opened.
+        #[derive(Debug, Default)]
+        pub struct Metrics {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        /// The counters at one moment; each is read on its own, so they may differ by operations under way.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Snapshot {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Metrics {
+            #[must_use]
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.0.load(Relaxed),)* }
+            }
+        }
+
+        impl Snapshot {
+            /// Returns each counter's name and value, in a fixed order.
+            #[must_use]
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+
+            /// Returns what was counted after `earlier`.
+            #[must_use]
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(earlier.$name),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Shard batches that were written.
+    commits,
+    /// Shard batches that had landed before and were sent again.
+    resent,
+    /// Shard batches refused because a newer lease exists.
+    fenced,
+    /// Shard batches and leases whose outcome was left unknown or that did not fit.
+    gave_up,
+    /// Writes to the disk that merged the waiting batches, leases and registry writes.
+    groups,
+    /// Syncs of the journal and of the high-water mark; the engine's own for its tables are not among them.
+    fsyncs,
+    /// Time inside the engine's write and sync, in microseconds.
+    write_us,
+    /// Rows, history nodes and removals written.
+    rows,
+    /// Bytes of batches written, keys and values, before the engine adds its own.
+    bytes,
+    /// Leases taken.
+    acquires,
+    /// Rows read by key.
+    loads,
+    /// Ranges of rows read.
+    scans,
+    /// Ranges of histories read.
+    histories,
+    /// Registry entries and pages read.
+    registry_reads,
+    /// Registry writes applied.
+    registry_writes,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Relaxed);
+    }
+
+    pub(crate) fn inc(&self) {
+        self.add(1);
+    }
+}
