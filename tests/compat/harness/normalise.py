@@ -31,6 +31,11 @@ _DROPPED_KEYS = {
     "poller_groups_info",
     "poller_scaling_decision",
 }
+# Lists that the official server gives in random order, and the field that sorts them.
+_UNORDERED_LISTS = {
+    "pending_activities": "activity_id",
+    "pending_children": "workflow_id",
+}
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
@@ -82,8 +87,11 @@ class _Normaliser:
         for key in sorted(value, key=lambda key: _order(key, value[key])):
             if key in _DROPPED_KEYS:
                 continue
+            item = value[key]
+            if key in _UNORDERED_LISTS and isinstance(item, list):
+                item = sorted(item, key=lambda entry, by=_UNORDERED_LISTS[key]: str(entry.get(by)))
             mask = _MASKED_KEYS.get(key)
-            result[self._text(key)] = mask if mask and value[key] not in ("", None) else self.value(value[key])
+            result[self._text(key)] = mask if mask and item not in ("", None) else self.value(item)
         return result
 
     def _text(self, text: str) -> str:

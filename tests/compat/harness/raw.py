@@ -1,5 +1,6 @@
 """A worker driven by hand over gRPC: it does exactly what a scenario says, also what no SDK would do."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -31,13 +32,7 @@ class RawWorker:
 
     async def workflow_task(self, *, sticky: bool = False) -> WorkflowTask:
         """Polls until there is a workflow task."""
-        queue = taskqueue_pb.TaskQueue(name=self.queue)
-        if sticky:
-            queue = taskqueue_pb.TaskQueue(
-                name=self.sticky_queue,
-                kind=enums.TaskQueueKind.TASK_QUEUE_KIND_STICKY,
-                normal_name=self.queue,
-            )
+        queue = self._sticky() if sticky else taskqueue_pb.TaskQueue(name=self.queue)
         request = service_pb.PollWorkflowTaskQueueRequest(
             namespace=self._ctx.namespace, task_queue=queue, identity=WORKER_IDENTITY
         )
@@ -46,17 +41,34 @@ class RawWorker:
             if task.task_token:
                 return task
 
+    async def sticky_poll(self) -> "asyncio.Task[WorkflowTask]":
+        """Begins to poll the sticky queue; returns once the server has noticed.
+
+        A server gives up a sticky queue at once when it has not seen a poller there lately.
+        """
+        poll = asyncio.create_task(self.workflow_task(sticky=True))
+        request = service_pb.DescribeTaskQueueRequest(
+            namespace=self._ctx.namespace,
+            task_queue=self._sticky(),
+            task_queue_type=enums.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        await self._ctx.until(
+            lambda: self._ctx.rpc("describe_task_queue", request), lambda answer: bool(answer.pollers)
+        )
+        return poll
+
+    def _sticky(self) -> taskqueue_pb.TaskQueue:
+        return taskqueue_pb.TaskQueue(
+            name=self.sticky_queue, kind=enums.TaskQueueKind.TASK_QUEUE_KIND_STICKY, normal_name=self.queue
+        )
+
     async def complete(
         self, task: WorkflowTask, *command_list: Command, sticky_seconds: float | None = None, **fields: Any
     ) -> service_pb.RespondWorkflowTaskCompletedResponse:
         """Completes a workflow task; with `sticky_seconds` the run becomes sticky to this worker's sticky queue."""
         if sticky_seconds is not None:
             fields["sticky_attributes"] = taskqueue_pb.StickyExecutionAttributes(
-                worker_task_queue=taskqueue_pb.TaskQueue(
-                    name=self.sticky_queue,
-                    kind=enums.TaskQueueKind.TASK_QUEUE_KIND_STICKY,
-                    normal_name=self.queue,
-                ),
+                worker_task_queue=self._sticky(),
                 schedule_to_start_timeout=commands.seconds(sticky_seconds),
             )
         return await self._ctx.rpc(

@@ -141,11 +141,12 @@ async def sticky_gets_partial_history(ctx: Context) -> Record:
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
     await ctx.start(workflow_id)
     await worker.run_task(sticky_seconds=10)
+    poll = await worker.sticky_poll()
     await ctx.signal(workflow_id, "go")
-    pending = await ctx.describe(workflow_id)
-    task = await worker.workflow_task(sticky=True)
+    task = await poll
+    running = await ctx.describe(workflow_id)
     await worker.complete(task, commands.complete_workflow())
-    return {"pending": pending, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"running": running, "task": task_record(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -154,6 +155,20 @@ async def sticky_schedule_to_start_timeout(ctx: Context) -> Record:
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
     await ctx.start(workflow_id)
     await worker.run_task(sticky_seconds=1)
+    poll = await worker.sticky_poll()
+    await ctx.signal(workflow_id, "polled for")
+    await worker.complete(await poll, sticky_seconds=1)
+    await ctx.signal(workflow_id, "not polled for")
+    task = await worker.run_task(commands.complete_workflow())
+    return {"task": task_record(task), "history": await ctx.history(workflow_id)}
+
+
+@scenario
+async def sticky_worker_gone(ctx: Context) -> Record:
+    """When nobody has polled the sticky queue lately, its time is not waited for."""
+    workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
+    await ctx.start(workflow_id)
+    await worker.run_task(sticky_seconds=600)
     await ctx.signal(workflow_id, "go")
     task = await worker.run_task(commands.complete_workflow())
     return {"task": task_record(task), "history": await ctx.history(workflow_id)}
@@ -165,8 +180,9 @@ async def sticky_failure_clears_stickiness(ctx: Context) -> Record:
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
     await ctx.start(workflow_id)
     await worker.run_task(sticky_seconds=10)
+    poll = await worker.sticky_poll()
     await ctx.signal(workflow_id, "go")
-    await worker.fail(await worker.workflow_task(sticky=True))
+    await worker.fail(await poll)
     normal = await worker.workflow_task()
     await worker.fail(normal)
     last = await worker.run_task(commands.complete_workflow())
@@ -183,8 +199,9 @@ async def sticky_start_to_close_timeout(ctx: Context) -> Record:
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
     await ctx.start(workflow_id, workflow_task_timeout=commands.seconds(1))
     await worker.run_task(sticky_seconds=10)
+    poll = await worker.sticky_poll()
     await ctx.signal(workflow_id, "go")
-    await worker.workflow_task(sticky=True)
+    await poll
     task = await worker.run_task(commands.complete_workflow())
     return {"task": task_record(task), "history": await ctx.history(workflow_id)}
 
