@@ -34,6 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn generate(descriptors: tonic_prost_build::FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names().type_name_domain(["."], "type.googleapis.com");
     tonic_prost_build::configure()
         .out_dir(out)
         .include_file("api.rs")
@@ -43,14 +45,14 @@ fn generate(descriptors: tonic_prost_build::FileDescriptorSet, out: &Path) -> Re
         .client_mod_attribute(".", "#[cfg(feature = \"grpc-client\")]")
         .disable_comments(["."])
         // A payload is a slice of the request's buffer, never copied on decode.
-        .bytes(".temporal.api.common.v1.Payload")
-        .bytes(".temporal.api.common.v1.DataBlob")
+        .bytes(".temporal.api.common.v1.Payload.data")
+        .bytes(".temporal.api.common.v1.DataBlob.data")
         // Without these an event takes 2 KiB whatever it holds.
         .boxed(".temporal.api.history.v1.HistoryEvent.attributes")
         .boxed(".temporal.api.command.v1.Command.attributes")
         // State holds these maps; a stable order keeps encoded bytes the same for the same state.
         .btree_map(".temporal.api.common.v1")
-        .compile_fds(descriptors)?;
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }
 

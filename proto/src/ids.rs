@@ -166,6 +166,24 @@ pub struct NodeId {
     pub generation: u64,
 }
 
+/// Returns the `n`th 16 bytes of the sequence that `seed` starts; the first is the seed itself.
+#[must_use]
+pub fn derive(seed: [u8; 16], n: u32) -> [u8; 16] {
+    if n == 0 {
+        return seed;
+    }
+    let mut hash = Xxh3::new();
+    hash.update(&seed);
+    hash.update(&n.to_le_bytes());
+    hash.digest128().to_le_bytes()
+}
+
+/// Returns a 128-bit hash of the text, to remember it by. Part of the stored format.
+#[must_use]
+pub fn fingerprint(text: &str) -> [u8; 16] {
+    xxhash_rust::xxh3::xxh3_128(text.as_bytes()).to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,555 @@
+//! Run::apply: how an event changes a run. The only place where history becomes state, live and on replay.
+
+use prost::Message;
+use proto::{
+    temporal::{
+        enums::v1::{EventType, WorkflowExecutionStatus},
+        history::v1::{
+            ActivityTaskScheduledEventAttributes, HistoryEvent,
+            StartChildWorkflowExecutionInitiatedEventAttributes, WorkflowExecutionStartedEventAttributes,
+            WorkflowTaskScheduledEventAttributes, history_event::Attributes,
+        },
+        update::v1::Request as UpdateRequest,
+    },
+    time::{Timestamp, duration_from_proto},
+};
+
+use crate::{
+    run::Run,
+    state::{
+        Activity, BUFFERED, Child, ExternalCancel, ExternalSignal, Parent, Timer, Update, WorkflowTask, nanos,
+    },
+};
+
+impl Run {
+    /// Appends the event to the run's history. `node` is the first event id of the node that it is stored in.
+    pub(crate) fn apply(&mut self, event: &HistoryEvent, node: i64) {
+        self.advance(event);
+        self.apply_state(event, node);
+    }
+
+    /// Counts the event as appended, without its meaning: for an event that took effect when it was buffered.
+    pub(crate) fn advance(&mut self, event: &HistoryEvent) {
+        debug_assert_eq!(event.event_id, self.state.next_event_id, "event ids are dense");
+        self.state.next_event_id = event.event_id + 1;
+        self.state.history_bytes += i64::try_from(event.encoded_len()).unwrap_or(i64::MAX);
+    }
+
+    /// Lets the event take effect.
+    pub(crate) fn apply_state(&mut self, event: &HistoryEvent, node: i64) {
+        let Some(attributes) = event.attributes.as_ref() else {
+            return;
+        };
+        let at = event
+            .event_time
+            .as_ref()
+            .map_or(0, |time| Timestamp::from_proto(time).nanos());
+        let id = event.event_id;
+        match attributes {
+            Attributes::WorkflowExecutionStartedEventAttributes(a) => self.apply_started(a, event, at),
+            Attributes::WorkflowTaskScheduledEventAttributes(a) => self.apply_task_scheduled(a, id, at),
+            Attributes::WorkflowTaskStartedEventAttributes(a) => {
+                if let Some(task) = &mut self.state.task {
+                    task.started_event_id = id;
+                    task.started_time = at;
+                    task.request_id.clone_from(&a.request_id);
+                    task.identity.clone_from(&a.identity);
+                    task.suggest_continue_as_new = a.suggest_continue_as_new;
+                    task.suggest_reasons
+                        .clone_from(&a.suggest_continue_as_new_reasons);
+                    task.history_bytes = a.history_size_bytes;
+                }
+            }
+            Attributes::WorkflowTaskCompletedEventAttributes(a) => {
+                self.state.task = None;
+                self.state.task_attempt = 1;
+                self.state.last_completed_started_id = a.started_event_id;
+            }
+            Attributes::WorkflowTaskTimedOutEventAttributes(_)
+            | Attributes::WorkflowTaskFailedEventAttributes(_) => self.state.task = None,
+            Attributes::WorkflowExecutionSignaledEventAttributes(_) => self.state.signal_count += 1,
+            Attributes::WorkflowExecutionCancelRequestedEventAttributes(_) => {
+                self.state.cancel_requested = true
+            }
+            _ => {
+                self.apply_pending(attributes, event, node, at);
+                self.apply_close(attributes, at, node);
+            }
+        }
+    }
+
+    fn apply_started(&mut self, a: &WorkflowExecutionStartedEventAttributes, event: &HistoryEvent, at: i64) {
+        let state = &mut self.state;
+        state.workflow_type = a
+            .workflow_type
+            .as_ref()
+            .map(|kind| kind.name.clone())
+            .unwrap_or_default();
+        state.task_queue = a
+            .task_queue
+            .as_ref()
+            .map(|queue| queue.name.clone())
+            .unwrap_or_default();
+        state.first_run_id.clone_from(&a.first_execution_run_id);
+        state.original_run_id.clone_from(&a.original_execution_run_id);
+        if state.workflow_id.is_empty() {
+            state.workflow_id.clone_from(&a.workflow_id);
+        }
+        state.parent = a.parent_workflow_execution.as_ref().map(|parent| Parent {
+            namespace_id: a.parent_workflow_namespace_id.clone(),
+            namespace: a.parent_workflow_namespace.clone(),
+            workflow_id: parent.workflow_id.clone(),
+            run_id: parent.run_id.clone(),
+            initiated_event_id: a.parent_initiated_event_id,
+        });
+        if let Some(root) = &a.root_workflow_execution {
+            state.root_workflow_id.clone_from(&root.workflow_id);
+            state.root_run_id.clone_from(&root.run_id);
+        }
+        state.execution_timeout = span_of(a.workflow_execution_timeout.as_ref());
+        state.run_timeout = span_of(a.workflow_run_timeout.as_ref());
+        state.task_timeout = span_of(a.workflow_task_timeout.as_ref());
+        let backoff = span_of(a.first_workflow_task_backoff.as_ref());
+        state.start_time = at;
+        state.execution_time = at.saturating_add(backoff);
+        state.backoff_until = if backoff > 0 { state.execution_time } else { 0 };
+        state.execution_expiration = a
+            .workflow_execution_expiration_time
+            .as_ref()
+            .map_or(0, |time| Timestamp::from_proto(time).nanos());
+        state.run_expiration = if state.run_timeout > 0 {
+            state.execution_time.saturating_add(state.run_timeout)
+        } else {
+            0
+        };
+        state.attempt = a.attempt;
+        state.retry_policy.clone_from(&a.retry_policy);
+        state.cron_schedule.clone_from(&a.cron_schedule);
+        if a.retry_policy.is_some() || !a.cron_schedule.is_empty() {
+            state.started = Some(Box::new(a.clone()));
+        }
+        state.memo.clone_from(&a.memo);
+        state.search_attributes.clone_from(&a.search_attributes);
+        state.priority.clone_from(&a.priority);
+        state.versioning_override.clone_from(&a.versioning_override);
+        state.last_completion_result.clone_from(&a.last_completion_result);
+        state.reset_points.clone_from(&a.prev_auto_reset_points);
+        state.user_metadata.clone_from(&event.user_metadata);
+        state.task_attempt = 1;
+        state.set_status(WorkflowExecutionStatus::Running);
+    }
+
+    fn apply_task_scheduled(&mut self, a: &WorkflowTaskScheduledEventAttributes, id: i64, at: i64) {
+        let queue = a.task_queue.clone().unwrap_or_default();
+        self.state.backoff_until = 0;
+        self.state.task = Some(WorkflowTask {
+            scheduled_event_id: id,
+            attempt: a.attempt,
+            scheduled_time: at,
+            original_scheduled_time: at,
+            timeout: span_of(a.start_to_close_timeout.as_ref()),
+            sticky: queue.kind() == proto::temporal::enums::v1::TaskQueueKind::Sticky,
+            queue: queue.name,
+            ..Default::default()
+        });
+    }
+
+    fn apply_pending(&mut self, attributes: &Attributes, event: &HistoryEvent, node: i64, at: i64) {
+        let id = event.event_id;
+        let state = &mut self.state;
+        match attributes {
+            Attributes::ActivityTaskScheduledEventAttributes(a) => {
+                state.activities.insert(id, scheduled_activity(a, id, node, at));
+            }
+            Attributes::ActivityTaskStartedEventAttributes(_) => {}
+            Attributes::ActivityTaskCancelRequestedEventAttributes(a) => {
+                if let Some(activity) = state.activities.get_mut(&a.scheduled_event_id) {
+                    activity.cancel_requested = true;
+                    activity.cancel_requested_event_id = id;
+                }
+            }
+            Attributes::ActivityTaskCompletedEventAttributes(a) => {
+                state.activities.remove(&a.scheduled_event_id);
+            }
+            Attributes::ActivityTaskFailedEventAttributes(a) => {
+                state.activities.remove(&a.scheduled_event_id);
+            }
+            Attributes::ActivityTaskTimedOutEventAttributes(a) => {
+                state.activities.remove(&a.scheduled_event_id);
+            }
+            Attributes::ActivityTaskCanceledEventAttributes(a) => {
+                state.activities.remove(&a.scheduled_event_id);
+            }
+            Attributes::TimerStartedEventAttributes(a) => {
+                let fire_time = at.saturating_add(span_of(a.start_to_fire_timeout.as_ref()));
+                state.timers.insert(
+                    a.timer_id.clone(),
+                    Timer {
+                        started_event_id: id,
+                        fire_time,
+                    },
+                );
+            }
+            Attributes::TimerFiredEventAttributes(a) => {
+                state.timers.remove(&a.timer_id);
+            }
+            Attributes::TimerCanceledEventAttributes(a) => {
+                state.timers.remove(&a.timer_id);
+            }
+            Attributes::UpsertWorkflowSearchAttributesEventAttributes(a) => {
+                let upserts = a.search_attributes.clone().unwrap_or_default();
+                let attributes = state.search_attributes.get_or_insert_default();
+                merge_payloads(&mut attributes.indexed_fields, upserts.indexed_fields);
+            }
+            Attributes::WorkflowPropertiesModifiedEventAttributes(a) => {
+                let upserts = a.upserted_memo.clone().unwrap_or_default();
+                merge_payloads(&mut state.memo.get_or_insert_default().fields, upserts.fields);
+            }
+            Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(a) => {
+                if let Some(over) = &a.versioning_override {
+                    state.versioning_override = Some(over.clone());
+                }
+                if a.unset_versioning_override {
+                    state.versioning_override = None;
+                }
+                if a.priority.is_some() {
+                    state.priority.clone_from(&a.priority);
+                }
+            }
+            _ => {
+                self.apply_children(attributes, id, node);
+                self.apply_external(attributes, id);
+                self.apply_update(attributes, id);
+            }
+        }
+    }
+
+    fn apply_children(&mut self, attributes: &Attributes, id: i64, node: i64) {
+        let children = &mut self.state.children;
+        match attributes {
+            Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
+                children.insert(id, initiated_child(a, id, node));
+            }
+            Attributes::ChildWorkflowExecutionStartedEventAttributes(a) => {
+                if let Some(child) = children.get_mut(&a.initiated_event_id) {
+                    child.started_event_id = id;
+                    child.started_run_id = a
+                        .workflow_execution
+                        .as_ref()
+                        .map(|e| e.run_id.clone())
+                        .unwrap_or_default();
+                }
+            }
+            Attributes::StartChildWorkflowExecutionFailedEventAttributes(a) => {
+                children.remove(&a.initiated_event_id);
+            }
+            Attributes::ChildWorkflowExecutionCompletedEventAttributes(a) => {
+                children.remove(&a.initiated_event_id);
+            }
+            Attributes::ChildWorkflowExecutionFailedEventAttributes(a) => {
+                children.remove(&a.initiated_event_id);
+            }
+            Attributes::ChildWorkflowExecutionCanceledEventAttributes(a) => {
+                children.remove(&a.initiated_event_id);
+            }
+            Attributes::ChildWorkflowExecutionTimedOutEventAttributes(a) => {
+                children.remove(&a.initiated_event_id);
+            }
+            Attributes::ChildWorkflowExecutionTerminatedEventAttributes(a) => {
+                children.remove(&a.initiated_event_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_external(&mut self, attributes: &Attributes, id: i64) {
+        let state = &mut self.state;
+        match attributes {
+            Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+                let target = a.workflow_execution.clone().unwrap_or_default();
+                let signal = ExternalSignal {
+                    initiated_event_id: id,
+                    request_id: String::new(),
+                    namespace: a.namespace.clone(),
+                    namespace_id: a.namespace_id.clone(),
+                    workflow_id: target.workflow_id,
+                    run_id: target.run_id,
+                    child_workflow_only: a.child_workflow_only,
+                    signal_name: a.signal_name.clone(),
+                    input: a.input.clone(),
+                    header: a.header.clone(),
+                    control: control_of_signal(a),
+                };
+                state.signals_out.insert(id, signal);
+            }
+            Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
+                state.signals_out.remove(&a.initiated_event_id);
+            }
+            Attributes::ExternalWorkflowExecutionSignaledEventAttributes(a) => {
+                state.signals_out.remove(&a.initiated_event_id);
+            }
+            Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+                let target = a.workflow_execution.clone().unwrap_or_default();
+                let cancel = ExternalCancel {
+                    initiated_event_id: id,
+                    request_id: String::new(),
+                    namespace: a.namespace.clone(),
+                    namespace_id: a.namespace_id.clone(),
+                    workflow_id: target.workflow_id,
+                    run_id: target.run_id,
+                    child_workflow_only: a.child_workflow_only,
+                    reason: a.reason.clone(),
+                    control: control_of_cancel(a),
+                };
+                state.cancels_out.insert(id, cancel);
+            }
+            Attributes::RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => {
+                state.cancels_out.remove(&a.initiated_event_id);
+            }
+            Attributes::ExternalWorkflowExecutionCancelRequestedEventAttributes(a) => {
+                state.cancels_out.remove(&a.initiated_event_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_update(&mut self, attributes: &Attributes, id: i64) {
+        let updates = &mut self.state.updates;
+        match attributes {
+            Attributes::WorkflowExecutionUpdateAdmittedEventAttributes(a) => {
+                let request = a.request.clone().unwrap_or_default();
+                let update = Update {
+                    admitted: Some(request.clone()),
+                    ..Default::default()
+                };
+                updates.insert(update_id(&request), update);
+            }
+            Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
+                let update = updates.entry(a.protocol_instance_id.clone()).or_default();
+                update.accepted_event_id = id;
+                update.admitted = None;
+            }
+            Attributes::WorkflowExecutionUpdateCompletedEventAttributes(a) => {
+                let meta = a.meta.clone().unwrap_or_default();
+                let update = updates.entry(meta.update_id).or_default();
+                update.accepted_event_id = a.accepted_event_id;
+                update.completed_event_id = id;
+                update.outcome.clone_from(&a.outcome);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_close(&mut self, attributes: &Attributes, at: i64, node: i64) {
+        let (status, successor) = match attributes {
+            Attributes::WorkflowExecutionCompletedEventAttributes(a) => (
+                WorkflowExecutionStatus::Completed,
+                a.new_execution_run_id.as_str(),
+            ),
+            Attributes::WorkflowExecutionFailedEventAttributes(a) => {
+                (WorkflowExecutionStatus::Failed, a.new_execution_run_id.as_str())
+            }
+            Attributes::WorkflowExecutionTimedOutEventAttributes(a) => {
+                (WorkflowExecutionStatus::TimedOut, a.new_execution_run_id.as_str())
+            }
+            Attributes::WorkflowExecutionCanceledEventAttributes(_) => {
+                (WorkflowExecutionStatus::Canceled, "")
+            }
+            Attributes::WorkflowExecutionTerminatedEventAttributes(_) => {
+                (WorkflowExecutionStatus::Terminated, "")
+            }
+            Attributes::WorkflowExecutionContinuedAsNewEventAttributes(a) => (
+                WorkflowExecutionStatus::ContinuedAsNew,
+                a.new_execution_run_id.as_str(),
+            ),
+            _ => return,
+        };
+        self.state.set_status(status);
+        self.state.successor_run_id = successor.to_owned();
+        self.state.close_time = at;
+        self.state.close_node = node;
+        self.state.task = None;
+        self.state.backoff_until = 0;
+    }
+}
+
+#[expect(deprecated, reason = "old SDKs still set it and read it back")]
+fn control_of_signal(
+    a: &proto::temporal::history::v1::SignalExternalWorkflowExecutionInitiatedEventAttributes,
+) -> String {
+    a.control.clone()
+}
+
+#[expect(deprecated, reason = "old SDKs still set it and read it back")]
+fn control_of_cancel(
+    a: &proto::temporal::history::v1::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes,
+) -> String {
+    a.control.clone()
+}
+
+fn span_of(span: Option<&prost_types::Duration>) -> i64 {
+    nanos(duration_from_proto(span))
+}
+
+pub(crate) fn update_id(request: &UpdateRequest) -> String {
+    request
+        .meta
+        .as_ref()
+        .map(|meta| meta.update_id.clone())
+        .unwrap_or_default()
+}
+
+/// Sets each upserted field; a field whose payload has no data, or is null, is removed.
+fn merge_payloads(
+    fields: &mut std::collections::BTreeMap<String, proto::temporal::common::v1::Payload>,
+    upserts: std::collections::BTreeMap<String, proto::temporal::common::v1::Payload>,
+) {
+    for (name, payload) in upserts {
+        let encoding = payload.metadata.get("encoding").map(Vec::as_slice);
+        let empty = payload.data.is_empty()
+            || encoding == Some(b"binary/null")
+            || payload.data == "null"
+            || payload.data == "[]";
+        if empty {
+            fields.remove(&name);
+        } else {
+            fields.insert(name, payload);
+        }
+    }
+}
+
+fn scheduled_activity(a: &ActivityTaskScheduledEventAttributes, id: i64, node: i64, at: i64) -> Activity {
+    let schedule_to_close = span_of(a.schedule_to_close_timeout.as_ref());
+    Activity {
+        scheduled_event_id: id,
+        scheduled_node: node,
+        activity_id: a.activity_id.clone(),
+        activity_type: a
+            .activity_type
+            .as_ref()
+            .map(|kind| kind.name.clone())
+            .unwrap_or_default(),
+        task_queue: a
+            .task_queue
+            .as_ref()
+            .map(|queue| queue.name.clone())
+            .unwrap_or_default(),
+        schedule_to_close_timeout: schedule_to_close,
+        schedule_to_start_timeout: span_of(a.schedule_to_start_timeout.as_ref()),
+        start_to_close_timeout: span_of(a.start_to_close_timeout.as_ref()),
+        heartbeat_timeout: span_of(a.heartbeat_timeout.as_ref()),
+        retry_policy: a.retry_policy.clone(),
+        first_scheduled_time: at,
+        scheduled_time: at,
+        expiration: if schedule_to_close > 0 {
+            at.saturating_add(schedule_to_close)
+        } else {
+            0
+        },
+        attempt: 1,
+        priority: a.priority.clone(),
+        ..Default::default()
+    }
+}
+
+fn initiated_child(a: &StartChildWorkflowExecutionInitiatedEventAttributes, id: i64, node: i64) -> Child {
+    Child {
+        initiated_event_id: id,
+        initiated_node: node,
+        workflow_id: a.workflow_id.clone(),
+        workflow_type: a
+            .workflow_type
+            .as_ref()
+            .map(|kind| kind.name.clone())
+            .unwrap_or_default(),
+        parent_close_policy: a.parent_close_policy,
+        namespace: a.namespace.clone(),
+        namespace_id: a.namespace_id.clone(),
+        ..Default::default()
+    }
+}
+
+/// Returns the type that the attributes belong to.
+pub(crate) fn event_type(attributes: &Attributes) -> EventType {
+    match attributes {
+        Attributes::WorkflowExecutionStartedEventAttributes(_) => EventType::WorkflowExecutionStarted,
+        Attributes::WorkflowExecutionCompletedEventAttributes(_) => EventType::WorkflowExecutionCompleted,
+        Attributes::WorkflowExecutionFailedEventAttributes(_) => EventType::WorkflowExecutionFailed,
+        Attributes::WorkflowExecutionTimedOutEventAttributes(_) => EventType::WorkflowExecutionTimedOut,
+        Attributes::WorkflowTaskScheduledEventAttributes(_) => EventType::WorkflowTaskScheduled,
+        Attributes::WorkflowTaskStartedEventAttributes(_) => EventType::WorkflowTaskStarted,
+        Attributes::WorkflowTaskCompletedEventAttributes(_) => EventType::WorkflowTaskCompleted,
+        Attributes::WorkflowTaskTimedOutEventAttributes(_) => EventType::WorkflowTaskTimedOut,
+        Attributes::WorkflowTaskFailedEventAttributes(_) => EventType::WorkflowTaskFailed,
+        Attributes::ActivityTaskScheduledEventAttributes(_) => EventType::ActivityTaskScheduled,
+        Attributes::ActivityTaskStartedEventAttributes(_) => EventType::ActivityTaskStarted,
+        Attributes::ActivityTaskCompletedEventAttributes(_) => EventType::ActivityTaskCompleted,
+        Attributes::ActivityTaskFailedEventAttributes(_) => EventType::ActivityTaskFailed,
+        Attributes::ActivityTaskTimedOutEventAttributes(_) => EventType::ActivityTaskTimedOut,
+        Attributes::TimerStartedEventAttributes(_) => EventType::TimerStarted,
+        Attributes::TimerFiredEventAttributes(_) => EventType::TimerFired,
+        Attributes::ActivityTaskCancelRequestedEventAttributes(_) => EventType::ActivityTaskCancelRequested,
+        Attributes::ActivityTaskCanceledEventAttributes(_) => EventType::ActivityTaskCanceled,
+        Attributes::TimerCanceledEventAttributes(_) => EventType::TimerCanceled,
+        Attributes::MarkerRecordedEventAttributes(_) => EventType::MarkerRecorded,
+        Attributes::WorkflowExecutionSignaledEventAttributes(_) => EventType::WorkflowExecutionSignaled,
+        Attributes::WorkflowExecutionTerminatedEventAttributes(_) => EventType::WorkflowExecutionTerminated,
+        Attributes::WorkflowExecutionCancelRequestedEventAttributes(_) => {
+            EventType::WorkflowExecutionCancelRequested
+        }
+        Attributes::WorkflowExecutionCanceledEventAttributes(_) => EventType::WorkflowExecutionCanceled,
+        Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_) => {
+            EventType::WorkflowExecutionContinuedAsNew
+        }
+        _ => event_type_rare(attributes),
+    }
+}
+
+fn event_type_rare(attributes: &Attributes) -> EventType {
+    use EventType as T;
+    match attributes {
+        Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_) => {
+            T::RequestCancelExternalWorkflowExecutionInitiated
+        }
+        Attributes::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_) => {
+            T::RequestCancelExternalWorkflowExecutionFailed
+        }
+        Attributes::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => {
+            T::ExternalWorkflowExecutionCancelRequested
+        }
+        Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(_) => {
+            T::StartChildWorkflowExecutionInitiated
+        }
+        Attributes::StartChildWorkflowExecutionFailedEventAttributes(_) => {
+            T::StartChildWorkflowExecutionFailed
+        }
+        Attributes::ChildWorkflowExecutionStartedEventAttributes(_) => T::ChildWorkflowExecutionStarted,
+        Attributes::ChildWorkflowExecutionCompletedEventAttributes(_) => T::ChildWorkflowExecutionCompleted,
+        Attributes::ChildWorkflowExecutionFailedEventAttributes(_) => T::ChildWorkflowExecutionFailed,
+        Attributes::ChildWorkflowExecutionCanceledEventAttributes(_) => T::ChildWorkflowExecutionCanceled,
+        Attributes::ChildWorkflowExecutionTimedOutEventAttributes(_) => T::ChildWorkflowExecutionTimedOut,
+        Attributes::ChildWorkflowExecutionTerminatedEventAttributes(_) => T::ChildWorkflowExecutionTerminated,
+        Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(_) => {
+            T::SignalExternalWorkflowExecutionInitiated
+        }
+        Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(_) => {
+            T::SignalExternalWorkflowExecutionFailed
+        }
+        Attributes::ExternalWorkflowExecutionSignaledEventAttributes(_) => {
+            T::ExternalWorkflowExecutionSignaled
+        }
+        Attributes::UpsertWorkflowSearchAttributesEventAttributes(_) => T::UpsertWorkflowSearchAttributes,
+        Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(_) => T::WorkflowExecutionUpdateAccepted,
+        Attributes::WorkflowExecutionUpdateCompletedEventAttributes(_) => T::WorkflowExecutionUpdateCompleted,
+        Attributes::WorkflowExecutionUpdateAdmittedEventAttributes(_) => T::WorkflowExecutionUpdateAdmitted,
+        Attributes::WorkflowPropertiesModifiedEventAttributes(_) => T::WorkflowPropertiesModified,
+        Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(_) => T::WorkflowExecutionOptionsUpdated,
+        // The engine emits no other event.
+        _ => T::Unspecified,
+    }
+}
+
+/// Whether the id is one that history will give, not one that waits in the buffer.
+pub(crate) fn is_real(event_id: i64) -> bool {
+    event_id != 0 && event_id != BUFFERED
+}

@@ -1,0 +1,177 @@
+//! ContinueAsNewWorkflowExecution: the workflow goes on as a new run (reference 2.11).
+
+use std::time::Duration;
+
+use prost::Message;
+use proto::{
+    temporal::{
+        command::v1::ContinueAsNewWorkflowExecutionCommandAttributes,
+        common::v1::{WorkflowExecution, WorkflowType},
+        enums::v1::{ContinueAsNewInitiator, TaskQueueKind, WorkflowTaskFailedCause as Cause},
+        history::v1::{WorkflowExecutionContinuedAsNewEventAttributes, history_event::Attributes},
+        taskqueue::v1::TaskQueue,
+    },
+    time::{duration_from_proto, duration_to_proto},
+};
+
+use super::{Invalid, Origin, payloads_size};
+use crate::{
+    close::Closing,
+    policy::cron,
+    run::Run,
+    start::{Lineage, new_run},
+    state::span,
+    trigger::{Context, StartWith, StartWorkflow},
+    tx::{Draft, Tx},
+};
+
+pub(super) fn check(
+    run: &Run,
+    ctx: &Context<'_>,
+    a: &ContinueAsNewWorkflowExecutionCommandAttributes,
+) -> Result<(), Invalid> {
+    let bad = |message: &str| Invalid::new(Cause::BadContinueAsNewAttributes, message);
+    let negative = |span: &Option<prost_types::Duration>| {
+        span.as_ref().is_some_and(|span| span.seconds < 0 || span.nanos < 0)
+    };
+    if negative(&a.workflow_run_timeout) {
+        return Err(bad("Invalid WorkflowRunTimeout on ContinueAsNewWorkflowExecutionCommand."));
+    }
+    if negative(&a.workflow_task_timeout) {
+        return Err(bad("Invalid WorkflowTaskTimeout on ContinueAsNewWorkflowExecutionCommand."));
+    }
+    if negative(&a.backoff_start_interval) {
+        return Err(bad("Invalid BackoffStartInterval on ContinueAsNewWorkflowExecutionCommand."));
+    }
+    let name = a.workflow_type.as_ref().map_or("", |kind| kind.name.as_str());
+    if name.len() > ctx.limits.id_bytes {
+        return Err(bad("WorkflowType on ContinueAsNewWorkflowExecutionCommand exceeds length limit."));
+    }
+    if name.is_empty() && run.state.workflow_type.is_empty() {
+        return Err(bad("WorkflowType is not set on ContinueAsNewWorkflowExecutionCommand."));
+    }
+    if !a.cron_schedule.is_empty() && cron::parse(&a.cron_schedule).is_err() {
+        return Err(bad("Invalid CronSchedule on ContinueAsNewWorkflowExecutionCommand."));
+    }
+    if payloads_size(a.input.as_ref()) > ctx.limits.blob_bytes {
+        return Err(Invalid {
+            cause: Cause::BadContinueAsNewAttributes,
+            message: "ContinueAsNewWorkflowExecutionCommandAttributes. Input exceeds size limit.".to_owned(),
+            terminate: true,
+        });
+    }
+    if a.memo.as_ref().map_or(0, Message::encoded_len) > ctx.limits.memo_bytes {
+        return Err(Invalid {
+            cause: Cause::BadContinueAsNewAttributes,
+            message: "ContinueAsNewWorkflowExecutionCommandAttributes. Memo exceeds size limit.".to_owned(),
+            terminate: true,
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn continue_as_new(
+    tx: &mut Tx<'_>,
+    a: ContinueAsNewWorkflowExecutionCommandAttributes,
+    origin: Origin,
+) {
+    let run_id = tx.fresh_id();
+    let backoff = backoff(tx, &a);
+    let workflow = successor(tx, &a);
+    let initiator = match a.initiator() {
+        ContinueAsNewInitiator::Unspecified => ContinueAsNewInitiator::Workflow,
+        given => given,
+    };
+    let state = tx.state();
+    let lineage = Lineage {
+        continued_run_id: state.run_id.clone(),
+        first_run_id: state.first_run_id.clone(),
+        original_run_id: run_id.clone(),
+        initiator,
+        continued_failure: a.failure.clone(),
+        last_completion_result: a.last_completion_result.clone(),
+        attempt: 1,
+        backoff,
+        execution_expiration: state.execution_expiration,
+        reset_points: state.reset_points.clone(),
+    };
+    let event = continued_attributes(&a, &workflow, &run_id, backoff, initiator, origin.completed_event_id);
+    let (run, _) = new_run(workflow, lineage, run_id, StartWith::Nothing, tx.ctx);
+    let closing = Closing { successor: Some(run), chain_goes_on: true, ..Default::default() };
+    tx.close(Draft { user_metadata: origin.metadata, ..Draft::from(event) }, closing);
+}
+
+/// Runs of a chain are at least a second apart, so that a tight loop cannot flood the server.
+fn backoff(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -> Duration {
+    let asked = duration_from_proto(a.backoff_start_interval.as_ref());
+    let lived = span(tx.now().saturating_sub(tx.state().start_time));
+    let wait = tx.ctx.limits.continue_interval.saturating_sub(lived);
+    if a.cron_schedule.is_empty() || !asked.is_zero() {
+        return asked.max(wait);
+    }
+    cron::backoff(&a.cron_schedule, tx.ctx.now, tx.ctx.now).unwrap_or_default().max(wait)
+}
+
+fn successor(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -> StartWorkflow {
+    let state = tx.state();
+    let or = |given: &str, kept: &str| if given.is_empty() { kept.to_owned() } else { given.to_owned() };
+    let or_span = |given: Option<&prost_types::Duration>, kept: i64| {
+        let given = duration_from_proto(given);
+        if given.is_zero() { span(kept) } else { given }
+    };
+    StartWorkflow {
+        namespace_id: state.namespace_id.clone(),
+        workflow_id: state.workflow_id.clone(),
+        workflow_type: or(a.workflow_type.as_ref().map_or("", |k| &k.name), &state.workflow_type),
+        task_queue: or(a.task_queue.as_ref().map_or("", |q| &q.name), &state.task_queue),
+        input: a.input.clone(),
+        header: a.header.clone(),
+        execution_timeout: span(state.execution_timeout),
+        run_timeout: or_span(a.workflow_run_timeout.as_ref(), state.run_timeout),
+        task_timeout: or_span(a.workflow_task_timeout.as_ref(), tx.run.task_timeout()),
+        request_id: String::new(),
+        retry_policy: a.retry_policy.clone(),
+        cron_schedule: a.cron_schedule.clone(),
+        memo: a.memo.clone(),
+        search_attributes: a.search_attributes.clone(),
+        user_metadata: state.user_metadata.clone(),
+        priority: state.priority.clone(),
+        versioning_override: state.versioning_override.clone(),
+        parent: state.parent.clone(),
+        root: Some(WorkflowExecution {
+            workflow_id: state.root_workflow_id.clone(),
+            run_id: state.root_run_id.clone(),
+        }),
+        ..Default::default()
+    }
+}
+
+fn continued_attributes(
+    a: &ContinueAsNewWorkflowExecutionCommandAttributes,
+    workflow: &StartWorkflow,
+    run_id: &str,
+    backoff: Duration,
+    initiator: ContinueAsNewInitiator,
+    completed_event_id: i64,
+) -> Attributes {
+    Attributes::WorkflowExecutionContinuedAsNewEventAttributes(Box::new(WorkflowExecutionContinuedAsNewEventAttributes {
+            new_execution_run_id: run_id.to_owned(),
+            workflow_type: Some(WorkflowType { name: workflow.workflow_type.clone() }),
+            task_queue: Some(TaskQueue {
+                name: workflow.task_queue.clone(),
+                kind: TaskQueueKind::Normal.into(),
+                ..Default::default()
+            }),
+            input: a.input.clone(),
+            workflow_run_timeout: Some(duration_to_proto(workflow.run_timeout)),
+            workflow_task_timeout: Some(duration_to_proto(workflow.task_timeout)),
+            workflow_task_completed_event_id: completed_event_id,
+            backoff_start_interval: Some(duration_to_proto(backoff)),
+            initiator: initiator.into(),
+            last_completion_result: a.last_completion_result.clone(),
+            header: a.header.clone(),
+            memo: a.memo.clone(),
+            search_attributes: a.search_attributes.clone(),
+            ..Default::default()
+        }))
+}

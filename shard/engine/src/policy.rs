@@ -1,0 +1,5 @@
+//! Pure rules: when something is tried again, and what follows a run that closes.
+
+pub(crate) mod chain;
+pub mod cron;
+pub(crate) mod retry;
