@@ -2,93 +2,51 @@
 //!
 //! It decides nothing. It owns at most three futures: a timer, a turn's end, a wait for room among the notices.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use actix::{
     Actor, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, Context, Handler, SpawnHandle, dev::channel,
     fut::wrap_future,
 };
 use proto::{ids::QueueKey, time::Timestamp};
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot,
-};
+use tokio::sync::oneshot;
 
 use crate::{
     config::Config,
     error::{AskError, QueryError},
-    handle::{Clock, Hooks, Notice, Polled, QueryAnswer, QueueHandle, QueueNotice, Return, Returns},
-    input::{Input, PollToken, PollerInfo, QueryId, QueryTask},
+    handle::{Clock, Hooks, Notice, Polled, QueryAnswer, QueueHandle, Return, Returns},
+    input::{Input, PollToken, QueryId},
     life::{Counted, Life},
     limits,
-    output::{Give, Output, Refusal},
+    message::Message,
+    notices::{Dropped, Notices},
+    output::{Give, Output},
     queue::Queue,
-    ticket::Ticket,
-    view::QueueView,
 };
 
 /// Starts a queue's actor on an arbiter. It stops when the last handle is dropped.
 #[must_use]
 pub fn start(arbiter: &ArbiterHandle, key: QueueKey, config: &Arc<Config>, hooks: Hooks) -> QueueHandle {
-    let Hooks {
-        clock,
-        notices,
-        metrics,
-        ended,
-    } = hooks;
-    let now = clock();
+    let now = (hooks.clock)();
     let returns = Arc::new(Returns::default());
     let (sender, receiver) = channel::channel(config.mailbox_messages_max.get());
     let actor = QueueActor {
         core: Queue::new(&key, Arc::clone(config), now),
-        clock,
+        clock: hooks.clock,
         polls: HashMap::new(),
         queries: HashMap::new(),
         returns: Arc::clone(&returns),
-        notices,
-        pending: VecDeque::new(),
-        flushing: false,
+        notices: Notices::new(key.clone(), hooks.notices),
         out: Vec::new(),
         armed: None,
         messages: 0,
-        life: Life::new(key.clone(), metrics, ended),
+        life: Life::new(key.clone(), hooks.metrics, hooks.ended),
     };
     // Made by hand, not by `start_in_arbiter`: the mailbox has its capacity from the first message on.
     arbiter.spawn_fn(move || {
         Context::with_receiver(receiver).run(actor);
     });
     QueueHandle::new(key, Addr::new(sender), now, returns)
-}
-
-pub(crate) enum Message {
-    /// An input that nobody waits for.
-    Input(Input),
-    Announce(Vec<Ticket>),
-    Poll {
-        token: PollToken,
-        poller: PollerInfo,
-        deadline: Timestamp,
-        reply: oneshot::Sender<Result<Polled, AskError>>,
-    },
-    Query {
-        id: QueryId,
-        task: QueryTask,
-        deadline: Timestamp,
-        reply: oneshot::Sender<Result<QueryAnswer, QueryError>>,
-    },
-    Answer {
-        id: QueryId,
-        answer: Box<QueryAnswer>,
-        /// Whether somebody took it.
-        reply: oneshot::Sender<bool>,
-    },
-    Drain(oneshot::Sender<()>),
-    View(oneshot::Sender<QueueView>),
-    /// Something is among the returns.
-    Returned,
 }
 
 impl actix::Message for Message {
@@ -101,10 +59,7 @@ pub(crate) struct QueueActor {
     polls: HashMap<PollToken, oneshot::Sender<Result<Polled, AskError>>>,
     queries: HashMap<QueryId, oneshot::Sender<Result<QueryAnswer, QueryError>>>,
     returns: Arc<Returns>,
-    notices: mpsc::Sender<QueueNotice>,
-    /// Notices that found the channel full.
-    pending: VecDeque<QueueNotice>,
-    flushing: bool,
+    notices: Notices,
     out: Vec<Output>,
     armed: Option<(Timestamp, SpawnHandle)>,
     /// Handled in this turn.
@@ -133,45 +88,26 @@ impl Handler<Message> for QueueActor {
             }
             // Whoever sent it may be gone by the time it is read.
             Message::Poll { reply, .. } if reply.is_closed() => self.life.metrics.polls_cancelled.add(1),
-            Message::Poll {
-                token,
-                poller,
-                deadline,
-                reply,
-            } => {
+            Message::Poll { token, input, reply } => {
                 self.polls.insert(token, reply);
-                self.step(
-                    Input::Poll {
-                        token,
-                        poller,
-                        deadline,
-                    },
-                    now,
-                );
+                self.step(input, now);
             }
             Message::Query { reply, .. } if reply.is_closed() => {}
-            Message::Query {
-                id,
-                task,
-                deadline,
-                reply,
-            } => {
+            Message::Query { id, input, reply } => {
                 self.queries.insert(id, reply);
-                self.step(Input::AddQuery { id, task, deadline }, now);
+                self.step(input, now);
             }
             Message::Answer { id, answer, reply } => {
-                let taken = self
-                    .queries
-                    .remove(&id)
-                    .is_some_and(|query| query.send(Ok(*answer)).is_ok());
+                let query = self.queries.remove(&id);
+                let taken = query.is_some_and(|query| query.send(Ok(*answer)).is_ok());
                 self.step(Input::QueryGone(id), now);
                 // The worker may be gone; the answer has arrived all the same.
-                drop(reply.send(taken));
+                let _ = reply.send(taken);
             }
             Message::Drain(reply) => {
                 self.step(Input::Drain, now);
                 self.deliver(now, ctx);
-                drop(reply.send(()));
+                let _ = reply.send(());
             }
             Message::View(reply) => drop(reply.send(self.core.view(now))),
             Message::Returned => {}
@@ -187,6 +123,7 @@ impl Handler<Message> for QueueActor {
 
 impl QueueActor {
     fn step(&mut self, input: Input, now: Timestamp) {
+        self.life.metrics.came(&input);
         self.core.handle(input, now, &mut self.out);
     }
 
@@ -218,16 +155,16 @@ impl QueueActor {
         while !self.out.is_empty() {
             let mut outputs = std::mem::take(&mut self.out);
             for output in outputs.drain(..) {
-                self.carry_out(output, now, ctx);
+                self.carry_out(output, now);
             }
-            if self.out.is_empty() {
-                self.out = outputs;
-            }
+            outputs.append(&mut self.out);
+            self.out = outputs;
         }
         self.life.show(&self.core);
+        self.send_pending(ctx);
     }
 
-    fn carry_out(&mut self, output: Output, now: Timestamp, ctx: &mut Context<Self>) {
+    fn carry_out(&mut self, output: Output, now: Timestamp) {
         let metrics = &self.life.metrics;
         match output {
             Output::Give { token, give } => self.give(token, give, now),
@@ -246,15 +183,11 @@ impl QueueActor {
                 }
             }
             Output::Refuse { ticket, why } => {
-                match why {
-                    Refusal::Full => metrics.tasks_refused_full.add(1),
-                    Refusal::StickyWorkerUnavailable => metrics.tasks_refused_sticky.add(1),
-                    Refusal::Draining => {}
-                }
-                self.notify(Notice::Refuse { ticket, why }, ctx);
+                metrics.refused(why);
+                self.notify(Notice::Refuse { ticket, why });
             }
-            Output::Credit { shard, free } => self.notify(Notice::Credit { shard, free }, ctx),
-            Output::Idle => self.notify(Notice::Idle, ctx),
+            Output::Credit { shard, free } => self.notify(Notice::Credit { shard, free }),
+            Output::Idle => self.notify(Notice::Idle),
         }
     }
 
@@ -278,44 +211,18 @@ impl QueueActor {
         }
     }
 
-    fn notify(&mut self, what: Notice, ctx: &mut Context<Self>) {
-        let mut notice = QueueNotice {
-            queue: self.life.key.clone(),
-            what,
-        };
-        if self.pending.is_empty() {
-            match self.notices.try_send(notice) {
-                Ok(()) | Err(TrySendError::Closed(_)) => return,
-                Err(TrySendError::Full(back)) => notice = back,
-            }
-        }
-        if self.pending.len() >= limits::NOTICES_PENDING_MAX {
+    fn notify(&mut self, what: Notice) {
+        if let Err(Dropped) = self.notices.send(what) {
             self.life.metrics.notices_dropped.add(1);
-            return;
         }
-        self.pending.push_back(notice);
-        self.flush(ctx);
     }
 
     /// Waits for room among the notices with one future, however many are pending.
-    fn flush(&mut self, ctx: &mut Context<Self>) {
-        while let Some(notice) = self.pending.pop_front() {
-            if let Err(TrySendError::Full(notice)) = self.notices.try_send(notice) {
-                self.pending.push_front(notice);
-                break;
-            }
-        }
-        if self.pending.is_empty() || self.flushing {
-            return;
-        }
-        self.flushing = true;
-        let room = self.notices.clone().reserve_owned();
+    fn send_pending(&mut self, ctx: &mut Context<Self>) {
+        let Some(room) = self.notices.room() else { return };
         ctx.spawn(wrap_future(room).map(|room, actor: &mut Self, ctx| {
-            actor.flushing = false;
-            if let (Ok(room), Some(notice)) = (room, actor.pending.pop_front()) {
-                room.send(notice);
-            }
-            actor.flush(ctx);
+            actor.notices.go_on(room);
+            actor.send_pending(ctx);
         }));
     }
 

@@ -17,10 +17,11 @@ use proto::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    actor::{Message, QueueActor},
+    actor::QueueActor,
     error::{AnswerError, AskError, NotAnnounced, QueryError},
     input::{Input, PollToken, PollerInfo, QueryId, QueryTask},
     limits,
+    message::Message,
     metrics::Metrics,
     output::{Give, Refusal},
     ticket::{Ticket, TicketId},
@@ -132,12 +133,12 @@ impl QueueHandle {
     pub async fn poll(&self, poller: PollerInfo, deadline: Timestamp) -> Result<Polled, AskError> {
         let token = PollToken(self.next_token());
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Poll {
+        let input = Input::Poll {
             token,
             poller,
             deadline,
-            reply,
-        })?;
+        };
+        self.send(Message::Poll { token, input, reply })?;
         let mut open = OpenPoll {
             shared: &self.0,
             token,
@@ -217,12 +218,8 @@ impl QueueHandle {
     pub async fn query(&self, task: QueryTask, deadline: Timestamp) -> Result<QueryAnswer, QueryError> {
         let id = QueryId(self.next_token());
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Query {
-            id,
-            task,
-            deadline,
-            reply,
-        })?;
+        let input = Input::AddQuery { id, task, deadline };
+        self.send(Message::Query { id, input, reply })?;
         let mut open = OpenQuery {
             shared: &self.0,
             id,

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const TICKETS_MAX: usize = 10_000;
 /// Bytes of the tickets that wait in one queue.
 pub const TICKET_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What a ticket is taken to need while none waits to measure.
+pub const TICKET_BYTES_USUAL: usize = 360;
 /// Polls that wait in one queue.
 pub const POLLS_MAX: usize = 20_000;
 /// Queries that wait in one queue or are in its workers' hands.

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use crate::{input::Input, output::Refusal};
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -116,7 +118,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Polls that got a task that had waited.
+    /// Polls that got a task.
     poll_success: Counter,
     /// Polls that got a task that had not waited.
     poll_success_sync: Counter,
@@ -158,6 +160,22 @@ metrics! {
     task_queue_started: Counter,
     /// Queues stopped.
     task_queue_stopped: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn came(&self, input: &Input) {
+        if matches!(input, Input::Announce(_)) {
+            self.tasks_added.add(1);
+        }
+    }
+
+    pub(crate) fn refused(&self, why: Refusal) {
+        match why {
+            Refusal::Full => self.tasks_refused_full.add(1),
+            Refusal::StickyWorkerUnavailable => self.tasks_refused_sticky.add(1),
+            Refusal::Draining => {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,7 @@
+//! Tests of the core: scripts of inputs with what comes out, bounds under a flood, and a reference model.
+
+mod bounds;
+mod model;
+mod rules;
+mod script;
+mod showing;
