@@ -2,19 +2,22 @@
 //!
 //! `names` lists the attributes that every namespace has; `payload` reads and writes the API's payloads.
 
+mod datetime;
 mod names;
 mod payload;
+pub(super) mod show;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use proto::{
-    temporal::{common::v1 as common, enums::v1::IndexedValueType},
-    time::Timestamp,
-};
+use proto::temporal::{common::v1 as common, enums::v1::IndexedValueType};
 
 use super::{error::AttributeError, limits::AttributeLimits};
 
-pub use self::names::{DIVISION, SystemAttribute};
+pub(super) use self::names::PREFIX;
+pub use self::{
+    datetime::Datetime,
+    names::{DIVISION, PredefinedAttribute, SystemAttribute, is_built_in, is_reserved},
+};
 
 /// The seven types of a search attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +99,7 @@ pub enum SearchValue {
     Int(i64),
     Double(f64),
     Bool(bool),
-    Datetime(Timestamp),
+    Datetime(Datetime),
     KeywordList(Vec<String>),
 }
 
@@ -122,18 +125,26 @@ impl SearchValue {
 }
 
 /// The attributes that a namespace's runs may have: its custom ones, besides those that every namespace has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
+    namespace: Arc<str>,
     custom: Arc<BTreeMap<String, ValueType>>,
 }
 
 impl Schema {
-    /// Makes the schema from the custom attributes' names and types.
+    /// Makes the schema from the namespace's name, for messages, and its custom attributes.
     #[must_use]
-    pub fn new(custom: BTreeMap<String, ValueType>) -> Self {
+    pub fn new(namespace: &str, custom: BTreeMap<String, ValueType>) -> Self {
         Self {
+            namespace: namespace.into(),
             custom: Arc::new(custom),
         }
+    }
+
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Returns the custom attributes.
@@ -145,7 +156,15 @@ impl Schema {
     /// Returns the type of a custom or predefined attribute, not of a system one.
     #[must_use]
     pub fn stored_type(&self, name: &str) -> Option<ValueType> {
-        self.custom.get(name).copied().or_else(|| names::predefined(name))
+        PredefinedAttribute::from_name(name)
+            .map(|attribute| attribute.value_type)
+            .or_else(|| self.custom.get(name).copied())
+    }
+
+    /// Makes checked attributes what histories and descriptions show: those without a value are dropped, and
+    /// payloads that do not tell their type get it.
+    pub fn complete(&self, attributes: &mut common::SearchAttributes) {
+        payload::complete(attributes, self);
     }
 }
 
@@ -157,6 +176,8 @@ pub struct SearchAttributes {
 
 impl SearchAttributes {
     /// Checks a client's attributes and reads them. Attributes with an empty value, which unset, are left out.
+    ///
+    /// Messages are the official server's (reference 4.3). A `type` in a payload's metadata is not looked at.
     pub fn parse(
         attributes: &common::SearchAttributes,
         schema: &Schema,
@@ -171,12 +192,14 @@ impl SearchAttributes {
         payload::from_checked(attributes, schema)
     }
 
-    /// Returns the attributes as the API writes them.
+    /// Returns the attributes as lists show them. What the schema has lost since is left out.
     #[must_use]
-    pub fn to_api(&self) -> common::SearchAttributes {
+    pub fn to_api(&self, schema: &Schema) -> common::SearchAttributes {
+        let known = self
+            .iter()
+            .filter(|(name, value)| schema.stored_type(name) == Some(value.value_type()));
         common::SearchAttributes {
-            indexed_fields: self
-                .iter()
+            indexed_fields: known
                 .map(|(name, value)| (name.to_owned(), value.to_payload()))
                 .collect(),
         }

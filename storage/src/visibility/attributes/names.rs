@@ -1,9 +1,12 @@
-//! The attributes that every namespace has, and the names that nobody may take.
+//! The attributes that every namespace has, and the names that no custom one may take (reference 4.2).
 
 use super::ValueType;
 
-/// Tells internal kinds of executions from workflows.
+/// Tells internal kinds of executions from workflows, which have none.
 pub const DIVISION: &str = "TemporalNamespaceDivision";
+
+/// The prefix that a query may leave out of a predefined name.
+pub(in crate::visibility) const PREFIX: &str = "Temporal";
 
 /// An attribute that the server keeps in the record itself; clients query it and never set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,31 +97,69 @@ impl SystemAttribute {
     }
 }
 
-/// Attributes that every namespace has and the record keeps like custom ones.
-const PREDEFINED: [(&str, ValueType); 17] = [
-    ("BatcherNamespace", ValueType::Keyword),
-    ("BatcherUser", ValueType::Keyword),
-    ("BinaryChecksums", ValueType::KeywordList),
-    ("BuildIds", ValueType::KeywordList),
-    ("TemporalChangeVersion", ValueType::KeywordList),
-    ("TemporalExternalPayloadCount", ValueType::Int),
-    ("TemporalExternalPayloadSizeBytes", ValueType::Int),
-    (DIVISION, ValueType::Keyword),
-    ("TemporalPauseInfo", ValueType::KeywordList),
-    ("TemporalReportedProblems", ValueType::KeywordList),
-    ("TemporalSchedulePaused", ValueType::Bool),
-    ("TemporalScheduledById", ValueType::Keyword),
-    ("TemporalScheduledStartTime", ValueType::Datetime),
-    ("TemporalUsedWorkerDeploymentVersions", ValueType::KeywordList),
-    ("TemporalWorkerDeployment", ValueType::Keyword),
-    ("TemporalWorkerDeploymentVersion", ValueType::Keyword),
-    ("TemporalWorkflowVersioningBehavior", ValueType::Keyword),
-];
+/// An attribute that every namespace has and the record keeps like a custom one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PredefinedAttribute {
+    pub name: &'static str,
+    pub value_type: ValueType,
+    /// Whether clients may set it; the others are the server's.
+    pub settable: bool,
+}
 
-/// Returns the type of the predefined attribute.
-pub(super) fn predefined(name: &str) -> Option<ValueType> {
-    PREDEFINED
-        .iter()
-        .find(|(candidate, _)| *candidate == name)
-        .map(|(_, value_type)| *value_type)
+const fn settable(name: &'static str, value_type: ValueType) -> PredefinedAttribute {
+    PredefinedAttribute {
+        name,
+        value_type,
+        settable: true,
+    }
+}
+
+const fn server_only(name: &'static str, value_type: ValueType) -> PredefinedAttribute {
+    PredefinedAttribute {
+        name,
+        value_type,
+        settable: false,
+    }
+}
+
+impl PredefinedAttribute {
+    pub const ALL: [Self; 17] = [
+        settable("BatcherNamespace", ValueType::Keyword),
+        settable("BatcherUser", ValueType::Keyword),
+        settable("BinaryChecksums", ValueType::KeywordList),
+        settable("BuildIds", ValueType::KeywordList),
+        settable("TemporalChangeVersion", ValueType::KeywordList),
+        server_only("TemporalExternalPayloadCount", ValueType::Int),
+        server_only("TemporalExternalPayloadSizeBytes", ValueType::Int),
+        settable(DIVISION, ValueType::Keyword),
+        settable("TemporalPauseInfo", ValueType::KeywordList),
+        settable("TemporalReportedProblems", ValueType::KeywordList),
+        settable("TemporalSchedulePaused", ValueType::Bool),
+        settable("TemporalScheduledById", ValueType::Keyword),
+        settable("TemporalScheduledStartTime", ValueType::Datetime),
+        server_only("TemporalUsedWorkerDeploymentVersions", ValueType::KeywordList),
+        server_only("TemporalWorkerDeployment", ValueType::Keyword),
+        server_only("TemporalWorkerDeploymentVersion", ValueType::Keyword),
+        server_only("TemporalWorkflowVersioningBehavior", ValueType::Keyword),
+    ];
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|attribute| attribute.name == name)
+    }
+}
+
+/// Names of things that a record has and no query may use.
+const UNSEARCHABLE: [&str; 4] = ["Memo", "MemoEncoding", "NamespaceId", "VisibilityTaskKey"];
+
+/// Whether every namespace has the attribute, so that it can be neither added nor removed.
+#[must_use]
+pub fn is_built_in(name: &str) -> bool {
+    SystemAttribute::from_name(name).is_some() || PredefinedAttribute::from_name(name).is_some()
+}
+
+/// Whether no custom attribute may have the name.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    is_built_in(name) || UNSEARCHABLE.contains(&name) || name.starts_with(PREFIX)
 }

@@ -1,124 +1,219 @@
 //! Search attributes as API payloads: JSON, with the attribute's type in the metadata.
 
-use bytes::Bytes;
-use jiff::SignedDuration;
-use proto::{temporal::common::v1 as common, time::Timestamp};
+use std::borrow::Cow;
 
-use super::{Schema, SearchAttributes, SearchValue, ValueType};
+use prost::Message;
+use proto::temporal::common::v1 as common;
+use serde_json::Value;
+
+use super::{
+    Datetime, PredefinedAttribute, Schema, SearchAttributes, SearchValue, SystemAttribute, ValueType, show,
+};
 use crate::visibility::{error::AttributeError, limits::AttributeLimits};
 
 const ENCODING: &str = "encoding";
 const JSON: &[u8] = b"json/plain";
+const NULL: &[u8] = b"binary/null";
+const BYTES: &[u8] = b"binary/plain";
 const TYPE: &str = "type";
 
-/// Checks and reads a client's attributes.
+/// Checks a client's attributes and reads them.
 pub(super) fn parse(
     attributes: &common::SearchAttributes,
     schema: &Schema,
     limits: &AttributeLimits,
 ) -> Result<SearchAttributes, AttributeError> {
-    if attributes.indexed_fields.len() > limits.keys_max {
+    let fields = &attributes.indexed_fields;
+    for name in fields.keys() {
+        if SystemAttribute::from_name(name).is_none() && schema.stored_type(name).is_none() {
+            return Err(undefined(name, schema));
+        }
+    }
+    if fields.len() > limits.keys_max {
+        let (number, limit) = (fields.len(), limits.keys_max);
         return Err(AttributeError::new(format!(
-            "number of search attributes {} exceeds limit {}",
-            attributes.indexed_fields.len(),
-            limits.keys_max
+            "number of search attributes {number} exceeds limit {limit}"
         )));
     }
     let mut parsed = SearchAttributes::default();
-    for (name, payload) in &attributes.indexed_fields {
-        let Some(value_type) = schema.stored_type(name) else {
-            return Err(AttributeError::new(format!(
-                "search attribute {name} is not defined"
-            )));
-        };
-        let value = read(&payload.data, value_type).ok_or_else(|| {
-            AttributeError::new(format!(
-                "invalid value for search attribute {name} of type {value_type}"
-            ))
-        })?;
-        if let Some(value) = value {
-            parsed.insert(name.clone(), value);
+    for (name, payload) in fields {
+        let value_type = settable_type(name, schema)?;
+        match read(payload, value_type) {
+            Ok(Some(value)) => parsed.insert(name.clone(), value),
+            Ok(None) => {}
+            Err(shown) => {
+                return Err(AttributeError::new(format!(
+                    "invalid value for search attribute {name} of type {value_type}: {shown}"
+                )));
+            }
         }
     }
+    check_sizes(attributes, limits)?;
     Ok(parsed)
+}
+
+fn undefined(name: &str, schema: &Schema) -> AttributeError {
+    let namespace = schema.namespace();
+    AttributeError::new(format!(
+        "Namespace {namespace} has no mapping defined for search attribute {name}"
+    ))
+}
+
+fn settable_type(name: &str, schema: &Schema) -> Result<ValueType, AttributeError> {
+    if PredefinedAttribute::from_name(name).is_some_and(|attribute| !attribute.settable) {
+        return Err(unsettable(name));
+    }
+    schema.stored_type(name).ok_or_else(|| unsettable(name))
+}
+
+fn unsettable(name: &str) -> AttributeError {
+    AttributeError::new(format!("{name} attribute can't be set in SearchAttributes"))
+}
+
+fn check_sizes(
+    attributes: &common::SearchAttributes,
+    limits: &AttributeLimits,
+) -> Result<(), AttributeError> {
+    for (name, payload) in &attributes.indexed_fields {
+        let (size, limit) = (payload.data.len(), limits.value_bytes_max);
+        if size > limit {
+            return Err(AttributeError::new(format!(
+                "search attribute {name} value size {size} exceeds size limit {limit}"
+            )));
+        }
+    }
+    let (size, limit) = (attributes.encoded_len(), limits.total_bytes_max);
+    if size > limit {
+        return Err(AttributeError::new(format!(
+            "total size of search attributes {size} exceeds size limit {limit}"
+        )));
+    }
+    Ok(())
 }
 
 /// Reads attributes that were checked when they came.
 pub(super) fn from_checked(attributes: &common::SearchAttributes, schema: &Schema) -> SearchAttributes {
-    let mut read_back = SearchAttributes::default();
+    let mut kept = SearchAttributes::default();
     for (name, payload) in &attributes.indexed_fields {
         let value = schema
             .stored_type(name)
-            .and_then(|value_type| read(&payload.data, value_type));
-        if let Some(Some(value)) = value {
-            read_back.insert(name.clone(), value);
+            .and_then(|value_type| read(payload, value_type).ok().flatten());
+        if let Some(value) = value {
+            kept.insert(name.clone(), value);
         }
     }
-    read_back
+    kept
 }
 
-/// Reads a value: `None` if it is not of the type, `Some(None)` if it is empty.
-fn read(data: &[u8], value_type: ValueType) -> Option<Option<SearchValue>> {
-    let json: serde_json::Value = serde_json::from_slice(data).ok()?;
-    if json.is_null() || json.as_array().is_some_and(Vec::is_empty) {
-        return Some(None);
+/// Drops attributes without a value and adds the type to payloads that do not tell it.
+pub(super) fn complete(attributes: &mut common::SearchAttributes, schema: &Schema) {
+    attributes.indexed_fields.retain(|name, payload| {
+        let Some(value_type) = schema.stored_type(name) else {
+            return true;
+        };
+        let metadata = &mut payload.metadata;
+        metadata
+            .entry(TYPE.to_owned())
+            .or_insert_with(|| value_type.name().into());
+        !matches!(read(payload, value_type), Ok(None))
+    });
+}
+
+/// Reads a value: `None` if there is none, an error that shows the value if it is not of the type.
+fn read(payload: &common::Payload, value_type: ValueType) -> Result<Option<SearchValue>, String> {
+    let encoding = payload.metadata.get(ENCODING).map_or(&[][..], AsRef::as_ref);
+    if encoding == NULL {
+        return Ok(None);
     }
-    let value = match value_type {
+    if encoding == BYTES {
+        return Err(show::bytes(&payload.data));
+    }
+    let text = String::from_utf8_lossy(&payload.data);
+    let json: Value = match serde_json::from_str(&text) {
+        Ok(json) if encoding == JSON => json,
+        _ => return Err(show_payload(payload, &text)),
+    };
+    if json.is_null() || json.as_array().is_some_and(Vec::is_empty) {
+        return Ok(None);
+    }
+    let value = match (&json, value_type) {
+        (Value::Array(items), ValueType::KeywordList) => read_list(items),
+        (_, ValueType::KeywordList) => None,
+        // A client that only knows lists sends a list of one.
+        (Value::Array(items), _) => match items.as_slice() {
+            [item] => read_scalar(item, &text, value_type),
+            _ => None,
+        },
+        (scalar, _) => read_scalar(scalar, &text, value_type),
+    };
+    value.map(Some).ok_or_else(|| show::json(&json))
+}
+
+fn read_scalar(json: &Value, text: &str, value_type: ValueType) -> Option<SearchValue> {
+    Some(match value_type {
         ValueType::Text => SearchValue::Text(json.as_str()?.to_owned()),
         ValueType::Keyword => SearchValue::Keyword(json.as_str()?.to_owned()),
         ValueType::Int => SearchValue::Int(json.as_i64()?),
-        ValueType::Double => SearchValue::Double(json.as_f64()?),
+        // The JSON reader may miss the nearest double by one; the standard library does not.
+        ValueType::Double if json.is_number() => {
+            let digits = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '[' || c == ']');
+            SearchValue::Double(digits.parse().ok()?)
+        }
+        ValueType::Double => return None,
         ValueType::Bool => SearchValue::Bool(json.as_bool()?),
-        ValueType::Datetime => SearchValue::Datetime(read_time(json.as_str()?)?),
-        ValueType::KeywordList => SearchValue::KeywordList(read_list(&json)?),
-    };
-    Some(Some(value))
+        ValueType::Datetime => SearchValue::Datetime(Datetime::parse(json.as_str()?)?),
+        ValueType::KeywordList => return None,
+    })
 }
 
-fn read_list(json: &serde_json::Value) -> Option<Vec<String>> {
-    match json {
-        serde_json::Value::String(item) => Some(vec![item.clone()]),
-        serde_json::Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect(),
+fn read_list(items: &[Value]) -> Option<SearchValue> {
+    let item = |item: &Value| match item {
+        Value::Null => Some(String::new()),
+        Value::String(text) => Some(text.clone()),
         _ => None,
-    }
+    };
+    items
+        .iter()
+        .map(item)
+        .collect::<Option<_>>()
+        .map(SearchValue::KeywordList)
 }
 
-fn read_time(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    i64::try_from(time.as_nanosecond())
-        .ok()
-        .map(Timestamp::from_nanos)
+fn show_payload(payload: &common::Payload, text: &Cow<'_, str>) -> String {
+    let metadata = payload.metadata.iter().map(|(key, value)| {
+        format!(
+            "metadata:{{key:{key:?} value:{:?}}}",
+            String::from_utf8_lossy(value)
+        )
+    });
+    let data = (!text.is_empty()).then(|| format!("data:{text:?}"));
+    format!(
+        "value from <{}>",
+        metadata.chain(data).collect::<Vec<_>>().join(" ")
+    )
 }
 
 /// Writes the value.
 pub(super) fn write(value: &SearchValue) -> common::Payload {
     let json = match value {
-        SearchValue::Text(text) | SearchValue::Keyword(text) => serde_json::Value::from(text.as_str()),
-        SearchValue::Int(number) => serde_json::Value::from(*number),
-        SearchValue::Double(number) => serde_json::Value::from(*number),
-        SearchValue::Bool(flag) => serde_json::Value::from(*flag),
-        SearchValue::Datetime(time) => serde_json::Value::from(write_time(*time)),
-        SearchValue::KeywordList(items) => serde_json::Value::from(items.as_slice()),
+        SearchValue::Text(text) | SearchValue::Keyword(text) => Value::from(text.as_str()).to_string(),
+        SearchValue::Int(number) => number.to_string(),
+        SearchValue::Double(number) => show::json_double(*number),
+        SearchValue::Bool(flag) => flag.to_string(),
+        SearchValue::Datetime(time) => Value::from(time.to_string()).to_string(),
+        SearchValue::KeywordList(items) => Value::from(items.as_slice()).to_string(),
     };
     let metadata = [
-        (ENCODING.to_owned(), Bytes::from_static(JSON)),
-        (
-            TYPE.to_owned(),
-            Bytes::from_static(value.value_type().name().as_bytes()),
-        ),
+        (ENCODING.to_owned(), JSON.to_vec()),
+        (TYPE.to_owned(), value.value_type().name().into()),
     ];
     common::Payload {
         metadata: metadata.into(),
-        data: json.to_string().into(),
+        data: json.into(),
         ..Default::default()
     }
 }
 
-/// Writes the time as RFC 3339 in UTC, with as many digits of the second as it needs.
-fn write_time(time: Timestamp) -> String {
-    let time = jiff::Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_nanos(time.nanos()));
-    time.unwrap_or_default().to_string()
-}
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

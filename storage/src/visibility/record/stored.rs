@@ -11,7 +11,7 @@ use proto::{
 };
 
 use super::{BrokenRecord, Close, Execution, Record};
-use crate::visibility::attributes::{SearchAttributes, SearchValue};
+use crate::visibility::attributes::{Datetime, SearchAttributes, SearchValue};
 
 /// The version that this release writes.
 const VERSION: u32 = 1;
@@ -93,10 +93,19 @@ enum StoredValue {
     Double(f64),
     #[prost(bool, tag = "6")]
     Bool(bool),
-    #[prost(sfixed64, tag = "7")]
-    Datetime(i64),
+    #[prost(message, tag = "7")]
+    Datetime(StoredDatetime),
     #[prost(message, tag = "8")]
     KeywordList(StoredList),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredDatetime {
+    #[prost(sfixed64, tag = "1")]
+    nanos: i64,
+    /// Empty if the time alone tells it.
+    #[prost(string, tag = "2")]
+    written: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -151,7 +160,10 @@ fn store_attribute((name, value): (&str, &SearchValue)) -> StoredAttribute {
         SearchValue::Int(number) => StoredValue::Int(*number),
         SearchValue::Double(number) => StoredValue::Double(*number),
         SearchValue::Bool(flag) => StoredValue::Bool(*flag),
-        SearchValue::Datetime(time) => StoredValue::Datetime(time.nanos()),
+        SearchValue::Datetime(datetime) => StoredValue::Datetime(StoredDatetime {
+            nanos: datetime.time().nanos(),
+            written: datetime.written().unwrap_or_default().to_owned(),
+        }),
         SearchValue::KeywordList(items) => StoredValue::KeywordList(StoredList { items: items.clone() }),
     };
     StoredAttribute {
@@ -222,7 +234,10 @@ fn load_attributes(stored: Vec<StoredAttribute>) -> Result<SearchAttributes, Bro
             StoredValue::Int(number) => SearchValue::Int(number),
             StoredValue::Double(number) => SearchValue::Double(number),
             StoredValue::Bool(flag) => SearchValue::Bool(flag),
-            StoredValue::Datetime(nanos) => SearchValue::Datetime(Timestamp::from_nanos(nanos)),
+            StoredValue::Datetime(StoredDatetime { nanos, written }) => {
+                let written = (!written.is_empty()).then(|| written.into_boxed_str());
+                SearchValue::Datetime(Datetime::from_parts(Timestamp::from_nanos(nanos), written))
+            }
             StoredValue::KeywordList(list) => SearchValue::KeywordList(list.items),
         };
         attributes.insert(attribute.name, value);
