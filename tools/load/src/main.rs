@@ -1,2 +1,108 @@
-//! The load generator.
-fn main() {}
+//! `perdure-load`: plays clients and workers against any server that speaks the Temporal API, and measures it.
+//!
+//! Raw gRPC on both sides, so that what is measured is the server. It trusts nothing it did not see: every
+//! workflow is in a ledger, and the server is asked at the end whether it agrees.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program whose results go to the terminal"
+)]
+
+mod cli;
+mod client;
+mod compare;
+mod drive;
+mod flow;
+mod ledger;
+mod output;
+mod payload;
+mod plan;
+mod process;
+mod recorder;
+mod rpc;
+mod run;
+mod sampler;
+mod scenario;
+mod schedule;
+mod setup;
+mod summary;
+mod text;
+mod verify;
+mod worker;
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Parser;
+use tokio::runtime;
+
+use crate::{
+    cli::{Cli, Command, CompareArgs, RunArgs},
+    drive::Stop,
+    run::Target,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut builder = match cli.threads {
+        0 | 1 => runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    let result = match builder.enable_all().build() {
+        Ok(runtime) => runtime.block_on(command(cli.command)),
+        Err(error) => Err(format!("start runtime: {error}")),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("perdure-load: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether everything was clean.
+async fn command(command: Command) -> Result<bool, String> {
+    let stop = Arc::new(Stop::default());
+    let told = stop.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            // The second time it is meant.
+            if told.is_told() {
+                std::process::exit(130);
+            }
+            told.tell();
+        }
+    });
+    match command {
+        Command::Run(args) => run(&args, stop).await,
+        Command::Compare(args) => compare(&args, stop).await,
+    }
+}
+
+async fn run(args: &RunArgs, stop: Arc<Stop>) -> Result<bool, String> {
+    let target = Target::new("", &args.target, &args.server_pid);
+    let outcome = run::run(&args.load, &target, true, stop).await?;
+    println!("{}", outcome.summary);
+    if let Some(path) = &args.json {
+        output::write_json(path, &outcome.summary)?;
+    }
+    if let Some(path) = &args.hdr {
+        output::write_hdr(path, &outcome.latency_us)?;
+    }
+    Ok(outcome.summary.is_clean())
+}
+
+async fn compare(args: &CompareArgs, stop: Arc<Stop>) -> Result<bool, String> {
+    let comparison = compare::compare(&args.load, &args.a, &args.b, args.rounds, stop).await?;
+    println!("{comparison}");
+    if let Some(path) = &args.json {
+        output::write_json(path, &comparison)?;
+    }
+    Ok(comparison.is_clean())
+}

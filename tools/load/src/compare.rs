@@ -1,0 +1,256 @@
+//! The same load against two servers in turn, and the ratios with their spread.
+//!
+//! Rounds alternate who goes first, so that a drift of the machine falls on both.
+
+use std::{fmt, slice, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{
+    cli::LoadArgs,
+    drive::Stop,
+    run::{Target, run},
+    summary::Summary,
+    text::Contender,
+};
+
+/// Smallest, middle and largest of some numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        match values[..] {
+            [] => Self::default(),
+            [min, ..] => {
+                let median = if values.len() % 2 == 1 {
+                    values[middle]
+                } else {
+                    (values[middle - 1] + values[middle]) / 2.0
+                };
+                Self {
+                    min,
+                    median,
+                    max: values[values.len() - 1],
+                }
+            }
+        }
+    }
+}
+
+/// One figure for both servers and how much better A is.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Line {
+    pub figure: &'static str,
+    pub a: Spread,
+    pub b: Spread,
+    /// Round by round; above 1 means that A is better.
+    pub ratio: Spread,
+}
+
+/// The whole comparison.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub scenario: String,
+    pub pace: String,
+    pub names: [String; 2],
+    pub lines: Vec<Line>,
+    pub rounds: Vec<[Summary; 2]>,
+}
+
+/// How a figure is read, and whether more of it is better.
+type Figure = (&'static str, fn(&Summary) -> Option<f64>, bool);
+
+const FIGURES: [Figure; 8] = [
+    ("workflows/s", |run| Some(run.workflows_per_s), true),
+    (
+        "operations/s",
+        |run| (run.operations_per_s > 0.0).then_some(run.operations_per_s),
+        true,
+    ),
+    (
+        "CPU ms/workflow",
+        |run| run.server.map(|server| server.cpu_ms_per_workflow),
+        false,
+    ),
+    ("p50 ms", |run| Some(run.latency_ms.p50), false),
+    ("p99 ms", |run| Some(run.latency_ms.p99), false),
+    (
+        "resident MiB",
+        |run| run.server.map(|server| server.rss_mib),
+        false,
+    ),
+    (
+        "written B/workflow",
+        |run| run.server.map(|server| server.written_bytes_per_workflow),
+        false,
+    ),
+    (
+        "harness CPU ms/wf",
+        |run| Some(run.harness.cpu_ms_per_workflow),
+        false,
+    ),
+];
+
+/// Runs the rounds; stops between runs when told.
+pub(crate) async fn compare(
+    load: &LoadArgs,
+    a: &Contender,
+    b: &Contender,
+    rounds: usize,
+    stop: Arc<Stop>,
+) -> Result<Comparison, String> {
+    let target = |side: &Contender| Target::new(&side.name, slice::from_ref(&side.target), &side.pids);
+    let targets = [target(a), target(b)];
+    let mut done = Vec::new();
+    for round in 0..rounds.max(1) {
+        let mut runs: [Option<Summary>; 2] = [None, None];
+        for side in [round % 2, 1 - round % 2] {
+            if stop.is_told() {
+                break;
+            }
+            let summary = run(load, &targets[side], true, stop.clone()).await?.summary;
+            eprintln!("round {} {}: {}", round + 1, targets[side].name, brief(&summary));
+            runs[side] = Some(summary);
+        }
+        if let [Some(first), Some(second)] = runs {
+            done.push([first, second]);
+        }
+    }
+    if done.is_empty() {
+        return Err("stopped before a round was whole".to_owned());
+    }
+    Ok(Comparison::of([a.name.clone(), b.name.clone()], done))
+}
+
+fn brief(summary: &Summary) -> String {
+    let cpu = summary.server.map_or(String::new(), |server| {
+        format!(", {:.2} ms CPU", server.cpu_ms_per_workflow)
+    });
+    let clean = if summary.is_clean() { "" } else { ", NOT CLEAN" };
+    format!(
+        "{:.1}/s{cpu}, p50 {:.1} p99 {:.1} ms{clean}",
+        summary.workflows_per_s, summary.latency_ms.p50, summary.latency_ms.p99
+    )
+}
+
+impl Comparison {
+    /// From whole rounds, at least one.
+    fn of(names: [String; 2], rounds: Vec<[Summary; 2]>) -> Self {
+        let line = |(figure, read, more_is_better): Figure| {
+            let pairs: Vec<(f64, f64)> = rounds
+                .iter()
+                .filter_map(|[a, b]| Some((read(a)?, read(b)?)))
+                .collect();
+            let ratio = |(a, b): &(f64, f64)| if more_is_better { a / b } else { b / a };
+            (!pairs.is_empty()).then(|| Line {
+                figure,
+                a: Spread::of(pairs.iter().map(|pair| pair.0)),
+                b: Spread::of(pairs.iter().map(|pair| pair.1)),
+                ratio: Spread::of(pairs.iter().map(ratio)),
+            })
+        };
+        let lines = FIGURES.into_iter().filter_map(line).collect();
+        let (scenario, pace) = (rounds[0][0].scenario.clone(), rounds[0][0].pace.clone());
+        Self {
+            scenario,
+            pace,
+            names,
+            lines,
+            rounds,
+        }
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        self.rounds.iter().flatten().all(Summary::is_clean)
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b] = &self.names;
+        writeln!(
+            f,
+            "{}, {}, {} rounds; min / median / max",
+            self.scenario,
+            self.pace,
+            self.rounds.len()
+        )?;
+        let title = format!("{a} better by");
+        write!(f, "{:<20}{a:>30}{b:>30}{title:>26}", "")?;
+        for line in &self.lines {
+            let show = |spread: &Spread| {
+                format!(
+                    "{} / {} / {}",
+                    short(spread.min),
+                    short(spread.median),
+                    short(spread.max)
+                )
+            };
+            write!(
+                f,
+                "\n{:<20}{:>30}{:>30}{:>26}",
+                line.figure,
+                show(&line.a),
+                show(&line.b),
+                show(&line.ratio)
+            )?;
+        }
+        if !self.is_clean() {
+            write!(f, "\nNOT CLEAN: a run lost something; see --json")?;
+        }
+        Ok(())
+    }
+}
+
+/// Three digits that matter.
+pub(crate) fn short(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 1.0 => format!("{value:.3}"),
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_has_the_middle_of_odd_and_even_counts() {
+        assert_eq!(
+            Spread::of([3.0, 1.0, 2.0]),
+            Spread {
+                min: 1.0,
+                median: 2.0,
+                max: 3.0
+            }
+        );
+        assert_eq!(
+            Spread::of([4.0, 1.0]),
+            Spread {
+                min: 1.0,
+                median: 2.5,
+                max: 4.0
+            }
+        );
+        assert_eq!(Spread::of([f64::INFINITY]), Spread::default());
+    }
+
+    #[test]
+    fn figures_keep_three_digits() {
+        assert_eq!(
+            [0.0, 0.1234, 1.234, 12.34, 1234.5].map(short),
+            ["0", "0.123", "1.23", "12.3", "1234"]
+        );
+    }
+}

@@ -1,0 +1,381 @@
+//! One run: sets everything up, takes the window, waits for the rest, checks, sums up.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use proto::temporal::enums::v1::WorkflowExecutionStatus;
+use tokio::task::JoinSet;
+
+use crate::{
+    cli::LoadArgs,
+    client::{Api, Patience},
+    drive::{self, Bounds, Pace, Stop},
+    flow::Flow,
+    ledger::Ledger,
+    payload::Filler,
+    process::{self, Usage},
+    recorder::{Counts, Latency, Recorder},
+    sampler::Sampler,
+    scenario::Scenario,
+    setup,
+    summary::{Asleep, Cost, Filled, Summary},
+    verify::{self, Verification},
+    worker::{Settings, Worker},
+};
+
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+const WATCH: Duration = Duration::from_millis(100);
+/// Between the last workflow falling asleep and watching them.
+const SETTLE: Duration = Duration::from_secs(5);
+const TERMINATE_CALLERS: usize = 16;
+
+/// Whom to load.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub name: String,
+    pub addresses: Vec<String>,
+    pub pids: Vec<u32>,
+}
+
+impl Target {
+    /// `pids` are counted with their descendants.
+    pub(crate) fn new(name: &str, addresses: &[String], pids: &[u32]) -> Self {
+        let pids = pids.iter().flat_map(|pid| process::tree(*pid)).collect();
+        Self {
+            name: name.to_owned(),
+            addresses: addresses.to_vec(),
+            pids,
+        }
+    }
+}
+
+/// A run's result and all its latencies.
+pub(crate) struct Outcome {
+    pub summary: Summary,
+    pub latency_us: Histogram<u64>,
+}
+
+/// Totals at one moment.
+#[derive(Clone, Copy)]
+struct Snapshot {
+    at: Instant,
+    counts: Counts,
+    server: Usage,
+    harness: Usage,
+}
+
+struct Run<'a> {
+    load: &'a LoadArgs,
+    target: &'a Target,
+    flow: Arc<Flow>,
+    worker: Arc<Worker>,
+    version: String,
+    stop: Arc<Stop>,
+}
+
+/// Runs the load once. `live` shows a progress line; `stop` ends it early, cleanly.
+pub(crate) async fn run(
+    load: &LoadArgs,
+    target: &Target,
+    live: bool,
+    stop: Arc<Stop>,
+) -> Result<Outcome, String> {
+    load.check()?;
+    let run = Run::prepare(load, target, stop).await?;
+    let label = format!("{} {}", target.name, load.scenario.name());
+    let flow = &run.flow;
+    let pids = target.pids.clone();
+    let sampler = Sampler::start(flow.recorder.clone(), flow.ledger.clone(), pids, label, live);
+    let measured = run.measure().await;
+    let points = sampler.finish().await;
+    let verification = if load.no_verify {
+        None
+    } else {
+        Some(run.verify().await)
+    };
+    if load.scenario == Scenario::Sleepers && !load.numbers.leave {
+        run.terminate_all().await;
+    }
+    let latency_us = flow.recorder.latency();
+    let mut summary = run.summary(&measured, Latency::of(&latency_us));
+    summary.points = points;
+    summary.verification = verification;
+    Ok(Outcome { summary, latency_us })
+}
+
+struct Measured {
+    begin: Snapshot,
+    end: Snapshot,
+    filled: Option<Filled>,
+    asleep: Option<Asleep>,
+}
+
+impl<'a> Run<'a> {
+    async fn prepare(load: &'a LoadArgs, target: &'a Target, stop: Arc<Stop>) -> Result<Self, String> {
+        let recorder = Arc::new(Recorder::default());
+        let patience = Patience {
+            attempt: load.call_timeout,
+            retry_for: load.retry_for,
+        };
+        let connect = || Api::new(&target.addresses, load.connections, patience, recorder.clone());
+        let (clients, workers) = (connect()?, connect()?);
+        let version = setup::ready(&clients, &load.namespace, READY_PATIENCE).await?;
+        let tag = getrandom::u32().map_err(|error| format!("read random number: {error}"))?;
+        let prefix = format!("load-{tag:08x}");
+        let queues: Vec<String> = (0..load.task_queues)
+            .map(|at| format!("{prefix}-q{at}"))
+            .collect();
+        let ledger = Arc::new(Ledger::new(prefix, recorder.clone()));
+        let shape = load.scenario.shape(&load.numbers());
+        let filler = Filler::new(shape.payload);
+        let settings = Settings {
+            namespace: load.namespace.clone(),
+            queues: queues.clone(),
+            pollers: load.pollers,
+            slots: load.slots,
+            sticky: !load.no_sticky,
+            eager_activities: load.eager_activities,
+            activities: shape.plan.activities() > 0,
+        };
+        let worker = Worker::new(workers, ledger.clone(), filler.clone(), settings);
+        let namespace = load.namespace.clone();
+        let waits = load.scenario != Scenario::Backlog;
+        let flow = Flow {
+            api: clients,
+            ledger,
+            recorder,
+            filler,
+            namespace,
+            queues,
+            shape,
+            waits,
+        };
+        Ok(Self {
+            load,
+            target,
+            flow: Arc::new(flow),
+            worker,
+            version,
+            stop,
+        })
+    }
+
+    async fn measure(&self) -> Measured {
+        match self.load.scenario {
+            Scenario::Backlog => self.measure_backlog().await,
+            Scenario::Sleepers => {
+                let fresh = Usage::of(&self.target.pids);
+                let _pollers = self.worker.spawn();
+                let (begin, end) = self.steady(Duration::ZERO).await;
+                Measured {
+                    begin,
+                    end,
+                    filled: None,
+                    asleep: Some(self.watch_asleep(fresh).await),
+                }
+            }
+            _ => {
+                let _pollers = self.worker.spawn();
+                let (begin, end) = self.steady(self.load.warm_up).await;
+                Measured {
+                    begin,
+                    end,
+                    filled: None,
+                    asleep: None,
+                }
+            }
+        }
+    }
+
+    /// Warm-up, window, and the rest: the window's ends.
+    async fn steady(&self, warm_up: Duration) -> (Snapshot, Snapshot) {
+        let begin = Instant::now();
+        let measure_from = begin + warm_up;
+        let bounds = Bounds {
+            begin,
+            measure_from,
+            stop_at: self.load.duration.map(|duration| measure_from + duration),
+            workflows: self.load.workflow_limit(),
+        };
+        let mut load = drive::spawn(self.flow.clone(), self.load.pace(), bounds, self.stop.clone());
+        tokio::time::sleep_until(measure_from.into()).await;
+        let first = self.snapshot();
+        tokio::select! {
+            () = self.drained(&mut load) => {}
+            () = self.over(bounds.stop_at) => {}
+        }
+        let last = self.snapshot();
+        self.stop_starting(&mut load).await;
+        (first, last)
+    }
+
+    async fn measure_backlog(&self) -> Measured {
+        let before = self.snapshot();
+        let bounds = Bounds {
+            begin: before.at,
+            measure_from: before.at,
+            stop_at: self.load.duration.map(|duration| before.at + duration),
+            workflows: self.load.workflow_limit(),
+        };
+        let mut fill = drive::spawn(self.flow.clone(), self.load.pace(), bounds, self.stop.clone());
+        while fill.join_next().await.is_some() {}
+        let begin = self.snapshot();
+        let started = begin.counts.started - before.counts.started;
+        let window = begin.at - before.at;
+        let filled = Filled {
+            workflows: started,
+            per_s: started as f64 / window.as_secs_f64(),
+            server_cpu_ms_per_workflow: Cost::between(before.server, begin.server, window, started)
+                .cpu_ms_per_workflow,
+        };
+        let _pollers = self.worker.spawn();
+        tokio::select! {
+            () = self.drained(&mut fill) => {}
+            () = self.over(None) => {}
+        }
+        Measured {
+            begin,
+            end: self.snapshot(),
+            filled: Some(filled),
+            asleep: None,
+        }
+    }
+
+    async fn watch_asleep(&self, fresh: Usage) -> Asleep {
+        tokio::time::sleep(SETTLE).await;
+        let begin = self.snapshot();
+        tokio::time::sleep(self.load.numbers.idle).await;
+        let end = self.snapshot();
+        let watched_s = (end.at - begin.at).as_secs_f64();
+        let workflows = end.counts.closed;
+        let per_s = |end: u64, begin: u64| end.saturating_sub(begin) as f64 / watched_s;
+        let grown = end.server.rss_bytes.saturating_sub(fresh.rss_bytes) as f64;
+        Asleep {
+            workflows,
+            watched_s,
+            server_cpu_ms_per_s: per_s(end.server.cpu_ms, begin.server.cpu_ms),
+            server_written_bytes_per_s: per_s(end.server.written_bytes, begin.server.written_bytes),
+            server_bytes_per_workflow: grown / workflows.max(1) as f64,
+        }
+    }
+
+    /// Everything was started and everything ended.
+    async fn drained(&self, load: &mut JoinSet<()>) {
+        while load.join_next().await.is_some() {}
+        self.flow.ledger.settled().await;
+    }
+
+    /// The time is up, somebody said stop, or nothing ended for too long.
+    async fn over(&self, stop_at: Option<Instant>) {
+        let mut ended = (self.flow.recorder.counts().closed, Instant::now());
+        loop {
+            let next = Instant::now() + WATCH;
+            let next = stop_at.map_or(next, |stop_at| next.min(stop_at));
+            tokio::time::sleep_until(next.into()).await;
+            let now = Instant::now();
+            let closed = self.flow.recorder.counts().closed;
+            if closed != ended.0 {
+                ended = (closed, now);
+            }
+            let stuck = now.duration_since(ended.1) > self.load.drain;
+            if stuck || self.stop.is_told() || stop_at.is_some_and(|stop_at| now >= stop_at) {
+                return;
+            }
+        }
+    }
+
+    /// Starts nothing more and waits for what is in flight, as long as it moves.
+    async fn stop_starting(&self, load: &mut JoinSet<()>) {
+        let patience = async {
+            let mut ended = (self.flow.recorder.counts().closed, Instant::now());
+            while ended.1.elapsed() <= self.load.drain {
+                tokio::time::sleep(WATCH).await;
+                let closed = self.flow.recorder.counts().closed;
+                if closed != ended.0 {
+                    ended = (closed, Instant::now());
+                }
+            }
+        };
+        tokio::select! {
+            () = self.drained(load) => {}
+            () = patience => {}
+        }
+    }
+
+    async fn verify(&self) -> Verification {
+        let verdict = self.flow.ledger.verdict(0);
+        let plan = self.flow.shape.plan;
+        let status = if plan.sleeps() {
+            WorkflowExecutionStatus::Running
+        } else {
+            WorkflowExecutionStatus::Completed
+        };
+        let children = verdict.completed * u64::from(plan.children());
+        verify::verify(&self.flow, status, verdict.completed + children, self.load.sample).await
+    }
+
+    async fn terminate_all(&self) {
+        let count = self.flow.recorder.counts().started;
+        let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let mut callers = JoinSet::new();
+        for _ in 0..TERMINATE_CALLERS {
+            let (flow, next) = (self.flow.clone(), next.clone());
+            callers.spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if number >= count || verify::terminate(&flow, number).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        callers.join_all().await;
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            at: Instant::now(),
+            counts: self.flow.recorder.counts(),
+            server: Usage::of(&self.target.pids),
+            harness: Usage::own(),
+        }
+    }
+
+    fn summary(&self, measured: &Measured, latency_ms: Latency) -> Summary {
+        let (begin, end) = (measured.begin, measured.end);
+        let window = end.at - begin.at;
+        let workflows = end.counts.closed - begin.counts.closed;
+        let operations = end.counts.operations - begin.counts.operations;
+        let per_s = |count: u64| count as f64 / window.as_secs_f64().max(1e-9);
+        let server = Cost::between(begin.server, end.server, window, workflows);
+        let pace = match self.load.pace() {
+            Pace::Closed { concurrency } => format!("{concurrency} in flight"),
+            Pace::Open { rate, .. } => format!("{rate}/s"),
+        };
+        Summary {
+            scenario: self.load.scenario.name(),
+            targets: self.target.addresses.clone(),
+            server_version: self.version.clone(),
+            pace,
+            payload_bytes: self.flow.shape.payload,
+            warm_up_s: self.load.warm_up.as_secs_f64(),
+            window_s: window.as_secs_f64(),
+            window_workflows: workflows,
+            workflows_per_s: per_s(workflows),
+            operations_per_s: per_s(operations),
+            latency_ms,
+            server: (!self.target.pids.is_empty()).then_some(server),
+            harness: Cost::between(begin.harness, end.harness, window, workflows),
+            filled: measured.filled,
+            asleep: measured.asleep,
+            counts: self.flow.recorder.counts(),
+            verdict: self.flow.ledger.verdict(self.flow.shape.plan.children()),
+            verification: None,
+            calls: self.flow.recorder.calls(),
+            points: vec![],
+        }
+    }
+}
