@@ -6,6 +6,7 @@ Everything else is compared as it is.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 # Values that depend on the clock, on the store or on the build, never on the behaviour.
@@ -33,10 +34,11 @@ _DROPPED_KEYS = {
     "poller_groups_info",
     "poller_scaling_decision",
 }
-# Lists that the official server gives in random order, and the field that sorts them.
-_UNORDERED_LISTS = {
-    "pending_activities": "activity_id",
-    "pending_children": "workflow_id",
+# Lists that come in random order (the first from the SDK, the others from the server), and what sorts them.
+_UNORDERED_LISTS: dict[str, Callable[[Any], str]] = {
+    "core_used_flags": str,
+    "pending_activities": lambda activity: activity["activity_id"],
+    "pending_children": lambda child: child["workflow_id"],
 }
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
@@ -94,7 +96,7 @@ class _Normaliser:
                 continue
             item = value[key]
             if key in _UNORDERED_LISTS and isinstance(item, list):
-                item = sorted(item, key=lambda entry, by=_UNORDERED_LISTS[key]: str(entry.get(by)))
+                item = sorted(item, key=_UNORDERED_LISTS[key])
             mask = _MASKED_KEYS.get(key)
             result[self._text(key)] = mask if mask and item not in ("", None) else self.value(item)
         return result

@@ -7,6 +7,7 @@ import temporalio.api.enums.v1 as enums
 import temporalio.api.operatorservice.v1 as operator_pb
 import temporalio.api.workflowservice.v1 as service_pb
 from temporalio.client import Client
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from harness.context import CLIENT_IDENTITY
@@ -27,10 +28,13 @@ _RETRY_INTERVAL_SECONDS = 0.1
 
 async def connect(target: str, namespace: str, ready_seconds: float) -> Client:
     """Connects once the server answers GetSystemInfo, or raises after `ready_seconds`."""
+    # The SDK's core warns about every failure that a scenario provokes on purpose.
+    quiet = TelemetryConfig(logging=LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR")))
+    runtime = Runtime(telemetry=quiet)
     deadline = asyncio.get_running_loop().time() + ready_seconds
     while True:
         try:
-            client = await Client.connect(target, namespace=namespace, identity=CLIENT_IDENTITY)
+            client = await Client.connect(target, namespace=namespace, identity=CLIENT_IDENTITY, runtime=runtime)
             await client.workflow_service.get_system_info(
                 service_pb.GetSystemInfoRequest(), retry=False, timeout=_CALL_TIMEOUT
             )
