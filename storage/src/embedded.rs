@@ -7,6 +7,7 @@
 //! Called by shards, by the frontend for histories and by the server, which opens and closes it.
 
 mod committer;
+mod journal;
 mod layout;
 mod lock;
 mod mark;
@@ -20,7 +21,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fjall::Database;
+use fjall::{CompressionType, Database};
 use proto::ids::{NodeId, ShardId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,6 +55,11 @@ pub enum OpenError {
         found: u64,
         expected: u64,
     },
+    #[error(
+        "open data directory: bytes from {offset} on of journal {path} are damaged and later commits stand behind \
+         them, or earlier ones are missing; restore a copy"
+    )]
+    Damaged { path: PathBuf, offset: u64 },
     #[error("read high-water mark {path}: no valid record in it; remove it to open without this check")]
     BrokenMark { path: PathBuf },
     #[error("open data directory {path}: it has format {found}, this release reads {known}")]
@@ -68,6 +74,17 @@ pub enum OpenError {
     },
     #[error("open database {path}: {source}")]
     Engine { path: PathBuf, source: fjall::Error },
+}
+
+impl OpenError {
+    fn truncated(directory: &Path, found: u64, expected: u64) -> Self {
+        Self::Truncated {
+            path: directory.to_owned(),
+            mark: Mark::path(directory),
+            found,
+            expected,
+        }
+    }
 }
 
 /// Why the store takes no more calls; set once.
@@ -126,7 +143,9 @@ impl EmbeddedStore {
         })?;
         let lock = DirectoryLock::take(path)?;
         let acknowledged = Mark::read(path)?;
-        let layout = open_database(path, config)?;
+        let database = path.join("database");
+        journal::check(path, &database, acknowledged.unwrap_or(0))?;
+        let layout = open_database(&database, config)?;
         let sequence = open_sequence(path, &layout, acknowledged)?;
         let mark = Mark::create(path, sequence)?;
 
@@ -252,9 +271,10 @@ impl Drop for EmbeddedStore {
 }
 
 fn open_database(path: &Path, config: &EmbeddedConfig) -> Result<Layout, OpenError> {
-    let path = path.join("database");
     let open = || {
-        let database = Database::builder(&path)
+        let database = Database::builder(path)
+            // The journal check reads it, and rows are encoded by their owners.
+            .journal_compression(CompressionType::None)
             .cache_size(config.cache.as_bytes())
             .max_journaling_size(config.journal_max.as_bytes())
             .worker_threads(config.compaction_threads.get())
@@ -263,7 +283,7 @@ fn open_database(path: &Path, config: &EmbeddedConfig) -> Result<Layout, OpenErr
         Layout::open(database, config)
     };
     open().map_err(|source| OpenError::Engine {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })
 }
@@ -384,4 +404,29 @@ impl Registry for EmbeddedStore {
         let answer = self.ask(|reply| Request::Registry(writes, reply)).await;
         answer.map_err(StoreError::Unavailable)?
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+    use crate::suite::{Backend, Store};
+
+    struct Directory(tempfile::TempDir);
+
+    impl Directory {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+    }
+
+    impl Backend for Directory {
+        fn open(&self) -> impl Future<Output = Arc<dyn Store>> {
+            let store = EmbeddedStore::open(self.0.path(), &EmbeddedConfig::default()).unwrap();
+            std::future::ready(store as Arc<dyn Store>)
+        }
+    }
+
+    crate::suite!(conformance, Directory::new());
 }

@@ -11,4 +11,6 @@ pub mod memory;
 pub mod metrics;
 pub mod registry;
 pub mod shard;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 pub mod visibility;

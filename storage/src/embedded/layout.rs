@@ -35,11 +35,11 @@ pub(super) const HISTORY_PREFIX: usize = 32;
 /// Longer keys are refused; the engine's own limit is 65,535 bytes with the prefix.
 pub(super) const KEY_MAX: usize = 60_000;
 
-/// No shard's row sorts before it: those keys are five bytes or longer.
-const SEQUENCE_KEY: [u8; 1] = [0];
+/// No other row of the database has it: those of shards are five bytes or longer, no registry table is 0.
+const SEQUENCE_KEY: &[u8] = &[0];
 const FENCE_TABLE: u8 = 0;
-/// No registry table has this number.
-const FORMAT_KEY: [u8; 1] = [0];
+/// No registry table has the number of its first letter.
+const FORMAT_KEY: &[u8] = b"format";
 
 /// A place for rows with one kind of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,14 +185,19 @@ fn fence(value: &[u8]) -> Result<Fence, StoreError> {
     Ok(Fence { epoch, batch })
 }
 
+/// Whether a key, of whatever keyspace, is that of the sequence row.
+pub(super) fn is_sequence(key: &[u8]) -> bool {
+    key == SEQUENCE_KEY
+}
+
 pub(super) fn sequence_row(sequence: u64) -> Prepared {
     number_row(Space::Run, SEQUENCE_KEY, sequence)
 }
 
-fn number_row(space: Space, key: [u8; 1], value: u64) -> Prepared {
+fn number_row(space: Space, key: &'static [u8], value: u64) -> Prepared {
     Prepared {
         space,
-        key: Bytes::copy_from_slice(&key),
+        key: Bytes::from_static(key),
         value: Some(Bytes::copy_from_slice(&value.to_be_bytes())),
     }
 }
@@ -221,7 +226,7 @@ impl Layout {
         value.map_or(Ok(Fence::default()), |value| fence(&value))
     }
 
-    fn number(&self, space: Space, key: [u8; 1]) -> Result<Option<u64>, StoreError> {
+    fn number(&self, space: Space, key: &[u8]) -> Result<Option<u64>, StoreError> {
         let value = self.space(space).get(key).map_err(read_failed)?;
         value
             .map(|value| number(&value).ok_or_else(|| StoreError::Broken("read number: too short".into())))
