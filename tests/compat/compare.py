@@ -35,7 +35,7 @@ def main() -> int:
     arguments = _arguments()
     first = _results(arguments, arguments.a, arguments.a_results, arguments.save_a)
     second = _results(arguments, arguments.b, arguments.b_results, arguments.save_b)
-    return _report(first, second, _known_differences(), arguments.strict_messages)
+    return _report(first, second, _known_differences(), arguments)
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=4, help="scenarios at a time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one scenario")
     parser.add_argument("--strict-messages", action="store_true", help="differences in message texts fail, too")
+    parser.add_argument("--lines", type=int, default=80, help="lines of difference to print for one scenario")
     parser.add_argument("--verbose", action="store_true", help="show the progress of each run")
     return parser.parse_args()
 
@@ -130,7 +131,7 @@ def _known_differences() -> dict[str, str]:
 # Reporting
 
 
-def _report(first: Results, second: Results, known: dict[str, str], strict_messages: bool) -> int:
+def _report(first: Results, second: Results, known: dict[str, str], arguments: argparse.Namespace) -> int:
     passed = failed = 0
     for name in sorted(first.scenarios.keys() | second.scenarios.keys()):
         a, b = _comparable(first, name), _comparable(second, name)
@@ -140,11 +141,11 @@ def _report(first: Results, second: Results, known: dict[str, str], strict_messa
             verdict = "known" if name in known else "FAIL"
             print(f"{verdict:<5} {name}" + (f" ({known[name]})" if name in known else ""))
             if verdict == "FAIL":
-                print("\n".join(f"      {line}" for line in difference or ["server A failed this scenario as well"]))
+                _print(difference or ["server A failed this scenario as well"], arguments.lines)
         elif soft:
-            verdict = "FAIL" if strict_messages and name not in known else "msg"
+            verdict = "FAIL" if arguments.strict_messages and name not in known else "msg"
             print(f"{verdict:<5} {name}")
-            print("\n".join(f"      {line}" for line in soft))
+            _print(soft, arguments.lines)
         else:
             verdict = "ok"
             print(f"ok    {name}" + (" (listed in known_differences.toml, but equal)" if name in known else ""))
@@ -152,6 +153,12 @@ def _report(first: Results, second: Results, known: dict[str, str], strict_messa
         passed += verdict != "FAIL"
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _print(difference: list[str], limit: int) -> None:
+    print("\n".join(f"      {line}" for line in difference[:limit]))
+    if len(difference) > limit:
+        print(f"      ... {len(difference) - limit} more lines (--lines)")
 
 
 def _failed(results: Results, name: str) -> bool:

@@ -51,7 +51,11 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _run(arguments: argparse.Namespace, scenarios: list[Scenario]) -> int:
-    client = await connect(arguments.target, arguments.namespace, arguments.ready_timeout)
+    try:
+        client = await connect(arguments.target, arguments.namespace, arguments.ready_timeout)
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return 2
     for problem in await prepare(client, arguments.ready_timeout):
         print(f"PREPARE {problem}", flush=True)
     salt = secrets.token_hex(4)

@@ -34,12 +34,16 @@ async def connect(target: str, namespace: str, ready_seconds: float) -> Client:
     deadline = asyncio.get_running_loop().time() + ready_seconds
     while True:
         try:
+            # A plain connection first: the SDK does not end cleanly after a refused one.
+            host, _, port = target.rpartition(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
             client = await Client.connect(target, namespace=namespace, identity=CLIENT_IDENTITY, runtime=runtime)
             await client.workflow_service.get_system_info(
                 service_pb.GetSystemInfoRequest(), retry=False, timeout=_CALL_TIMEOUT
             )
             return client
-        except (RPCError, RuntimeError) as error:
+        except (OSError, RPCError, RuntimeError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"no answer from {target} within {ready_seconds} s: {error}") from error
         await asyncio.sleep(_RETRY_INTERVAL_SECONDS)

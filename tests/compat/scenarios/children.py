@@ -196,7 +196,7 @@ async def bad_attributes(ctx: Context) -> Record:
     }
     for name, command in bad.items():
         workflow_id = ctx.workflow_id(name.replace(" ", "-"))
-        await ctx.start(workflow_id)
+        await ctx.start(workflow_id, workflow_task_timeout=commands.seconds(1))
         task = await worker.workflow_task()
         error = await ctx.attempt(worker.complete(task, command))
         await worker.run_task(commands.complete_workflow())

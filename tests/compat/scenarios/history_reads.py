@@ -111,17 +111,39 @@ def _length_of(items: list[Any]) -> Any:
 
 @scenario
 async def close_event_filter(ctx: Context) -> Record:
-    """The filter gives nothing while the run is open, and only its last event afterwards."""
+    """The filter gives the last event once the run has closed; it waits for that even when not asked to."""
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
     await ctx.start(workflow_id)
     request = _request(ctx, workflow_id, history_event_filter_type=_CLOSE_EVENT)
-    running = await ctx.attempt(ctx.rpc("get_workflow_execution_history", request))
-    waiting = asyncio.create_task(ctx.wait_closed(workflow_id))
-    await worker.run_task(commands.complete_workflow("end"))
+    task = await worker.workflow_task()
+    waiting = [
+        asyncio.create_task(ctx.wait_closed(workflow_id)),
+        asyncio.create_task(ctx.attempt(ctx.rpc("get_workflow_execution_history", request))),
+    ]
+    await worker.complete(task, commands.complete_workflow("end"))
     return {
-        "running": running,
-        "waited": await waiting,
+        "waited": await waiting[0],
+        "not asked to wait": await waiting[1],
         "closed": await ctx.attempt(ctx.rpc("get_workflow_execution_history", request)),
+    }
+
+
+@scenario
+async def long_polls_end(ctx: Context) -> Record:
+    """Nothing happens for 20 seconds: long polls end empty-handed, those of a waiting caller with a token."""
+    workflow_id = ctx.workflow_id()
+    await ctx.start(workflow_id)
+    method = "get_workflow_execution_history"
+    first = await ctx.rpc(method, _request(ctx, workflow_id, wait_new_event=True))
+    requests = {
+        "next events": _request(ctx, workflow_id, wait_new_event=True, next_page_token=first.next_page_token),
+        "close event": _request(ctx, workflow_id, wait_new_event=True, history_event_filter_type=_CLOSE_EVENT),
+        "close event, not waiting": _request(ctx, workflow_id, history_event_filter_type=_CLOSE_EVENT),
+    }
+    answers = await asyncio.gather(*(ctx.rpc(method, request) for request in requests.values()))
+    return {
+        name: {"events": records.events(answer.history), "token": bool(answer.next_page_token)}
+        for name, answer in zip(requests, answers, strict=True)
     }
 
 

@@ -271,10 +271,9 @@ async def asynchronous_completion(ctx: Context) -> Record:
                 await remote.fail(ApplicationError("from elsewhere", type="Remote"))
             else:
                 await remote.complete("from elsewhere")
-            again = await ctx.attempt(remote.complete("again"))
             record[action] = {
                 "outcome": await ctx.attempt(handle.result()),
-                "again": again,
+                "again": await ctx.attempt(remote.complete("again")),
                 "history": await ctx.history(workflow_id),
             }
     return record

@@ -325,11 +325,20 @@ async def terminated_after_acceptance(ctx: Context) -> Record:
 
 @scenario
 async def task_fails(ctx: Context) -> Record:
-    """An update whose task fails is aborted."""
+    """An update whose task fails is delivered again with the next attempt."""
     workflow_id, worker = await _idle(ctx)
     update = _send(ctx, workflow_id)
     await worker.fail(await worker.workflow_task())
-    return {"answer": await update, "history": await ctx.history(workflow_id)}
+    task = await worker.workflow_task()
+    await _reply(worker, task, _accept(task, "u1"), _respond("u1", "second time"))
+    return {"answer": await update, "task": task_record(task), "history": await ctx.history(workflow_id)}
+
+
+@scenario
+async def nobody_answers(ctx: Context) -> Record:
+    """Without a worker the call ends after 20 seconds with the stage reached and no outcome."""
+    workflow_id, _ = await _idle(ctx)
+    return {"answer": await _send(ctx, workflow_id), "history": await ctx.history(workflow_id)}
 
 
 @scenario
