@@ -2,12 +2,13 @@
 //!
 //! Parses into types; decides nothing.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     drive::Pace,
+    mix::{self, Mix},
     scenario::{Numbers, Scenario},
     schedule::Arrivals,
     text::{self, Contender},
@@ -24,6 +25,11 @@ const COMPARE_EXAMPLES: &str = "Example:
   perdure-load compare --a ours=127.0.0.1:7233,4711 --b peer=127.0.0.1:7234,4712 --scenario noop --rounds 5 --duration 8s
 
 Ratios are b/a for cost and latency and a/b for throughput: above 1 means that A is better.";
+
+const BENCH_EXAMPLES: &str = "Example:
+  perdure-load bench --ours 'target/release/perdure server --listen 127.0.0.1:{port} --data-dir {dir}' \\
+    --peer 'temporal server start-dev --headless --ip 127.0.0.1 --port {port} --log-level error --db-filename {dir}/db' \\
+    --out docs/benchmarks.md";
 
 /// Plays clients and workers against any server that speaks the Temporal API, and measures it.
 #[derive(Debug, Parser)]
@@ -44,6 +50,9 @@ pub(crate) enum Command {
     /// The same load against two servers in turn, and the ratios
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(Box<CompareArgs>),
+    /// Starts two servers and compares them by all scenarios
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +94,38 @@ pub(crate) struct CompareArgs {
     pub load: LoadArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Command that starts our server; {port} and {dir} are filled in
+    #[arg(long, value_name = "COMMAND")]
+    pub ours: String,
+    /// Command that starts the other server
+    #[arg(long, value_name = "COMMAND")]
+    pub peer: String,
+    #[arg(long, default_value = "Perdure")]
+    pub ours_name: String,
+    #[arg(long, default_value = "official")]
+    pub peer_name: String,
+    /// Runs of each server and scenario
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Length of each run's window
+    #[arg(long, default_value_t = 6)]
+    pub seconds: u64,
+    /// Only these rows
+    #[arg(long, value_delimiter = ',', value_name = "ROW")]
+    pub only: Vec<String>,
+    /// Document whose marked part becomes the tables
+    #[arg(long, default_value = "docs/benchmarks.md", value_name = "FILE.md")]
+    pub out: PathBuf,
+    /// Write all runs as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Folder beneath which the servers' data lives meanwhile
+    #[arg(long, value_name = "FOLDER")]
+    pub work_dir: Option<PathBuf>,
+}
+
 /// The load itself.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LoadArgs {
@@ -92,6 +133,9 @@ pub(crate) struct LoadArgs {
     pub namespace: String,
     #[arg(long, value_enum, default_value_t = Scenario::Noop)]
     pub scenario: Scenario,
+    /// Mix scenarios by weight instead: a YAML map such as `noop: 60`
+    #[arg(long, conflicts_with = "scenario", value_name = "FILE.yaml")]
+    pub mix: Option<PathBuf>,
     /// End after so many workflows (default when there is no --duration: 1000)
     #[arg(long)]
     pub workflows: Option<u64>,
@@ -207,6 +251,23 @@ impl LoadArgs {
             tasks: numbers.tasks,
             markers: numbers.markers,
             payload: self.payload,
+        }
+    }
+
+    pub(crate) fn mix(&self) -> Result<Mix, String> {
+        let Some(path) = &self.mix else {
+            return Ok(Mix::one(self.scenario.shape(&self.numbers())));
+        };
+        let text = fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        Ok(Mix::of(&mix::parse(&text)?, &self.numbers()))
+    }
+
+    /// What the load is called.
+    pub(crate) fn title(&self) -> String {
+        if self.mix.is_some() {
+            "mix".to_owned()
+        } else {
+            self.scenario.name()
         }
     }
 

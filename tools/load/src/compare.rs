@@ -23,25 +23,38 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    /// `None` when there is no finite value.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         match values[..] {
-            [] => Self::default(),
+            [] => None,
             [min, ..] => {
                 let median = if values.len() % 2 == 1 {
                     values[middle]
                 } else {
                     (values[middle - 1] + values[middle]) / 2.0
                 };
-                Self {
+                Some(Self {
                     min,
                     median,
                     max: values[values.len() - 1],
-                }
+                })
             }
         }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} / {} / {}",
+            short(self.min),
+            short(self.median),
+            short(self.max)
+        )
     }
 }
 
@@ -49,10 +62,10 @@ impl Spread {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Line {
     pub figure: &'static str,
-    pub a: Spread,
-    pub b: Spread,
+    pub a: Option<Spread>,
+    pub b: Option<Spread>,
     /// Round by round; above 1 means that A is better.
-    pub ratio: Spread,
+    pub ratio: Option<Spread>,
 }
 
 /// The whole comparison.
@@ -68,7 +81,7 @@ pub(crate) struct Comparison {
 /// How a figure is read, and whether more of it is better.
 type Figure = (&'static str, fn(&Summary) -> Option<f64>, bool);
 
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 12] = [
     ("workflows/s", |run| Some(run.workflows_per_s), true),
     (
         "operations/s",
@@ -90,6 +103,22 @@ const FIGURES: [Figure; 8] = [
     (
         "written B/workflow",
         |run| run.server.map(|server| server.written_bytes_per_workflow),
+        false,
+    ),
+    ("filled/s", |run| run.filled.map(|filled| filled.per_s), true),
+    (
+        "asleep CPU ms/s",
+        |run| run.asleep.map(|asleep| asleep.server_cpu_ms_per_s),
+        false,
+    ),
+    (
+        "asleep written B/s",
+        |run| run.asleep.map(|asleep| asleep.server_written_bytes_per_s),
+        false,
+    ),
+    (
+        "asleep B each",
+        |run| run.asleep.map(|asleep| asleep.server_bytes_per_workflow),
         false,
     ),
     (
@@ -168,6 +197,13 @@ impl Comparison {
         }
     }
 
+    /// What the servers call their versions.
+    pub(crate) fn versions(&self) -> [&str; 2] {
+        self.rounds.first().map_or([""; 2], |round| {
+            [0, 1].map(|side| round[side].server_version.as_str())
+        })
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         self.rounds.iter().flatten().all(Summary::is_clean)
     }
@@ -186,14 +222,7 @@ impl fmt::Display for Comparison {
         let title = format!("{a} better by");
         write!(f, "{:<20}{a:>30}{b:>30}{title:>26}", "")?;
         for line in &self.lines {
-            let show = |spread: &Spread| {
-                format!(
-                    "{} / {} / {}",
-                    short(spread.min),
-                    short(spread.median),
-                    short(spread.max)
-                )
-            };
+            let show = |spread: &Option<Spread>| spread.map_or("-".to_owned(), |spread| spread.to_string());
             write!(
                 f,
                 "\n{:<20}{:>30}{:>30}{:>26}",
@@ -229,21 +258,21 @@ mod tests {
     fn a_spread_has_the_middle_of_odd_and_even_counts() {
         assert_eq!(
             Spread::of([3.0, 1.0, 2.0]),
-            Spread {
+            Some(Spread {
                 min: 1.0,
                 median: 2.0,
                 max: 3.0
-            }
+            })
         );
         assert_eq!(
             Spread::of([4.0, 1.0]),
-            Spread {
+            Some(Spread {
                 min: 1.0,
                 median: 2.5,
                 max: 4.0
-            }
+            })
         );
-        assert_eq!(Spread::of([f64::INFINITY]), Spread::default());
+        assert_eq!(Spread::of([f64::INFINITY]), None);
     }
 
     #[test]

@@ -26,10 +26,11 @@ use tonic::Status;
 use crate::{
     client::{Api, Failure, Service, within},
     ledger::Ledger,
+    mix::Mix,
     payload::Filler,
     recorder::Recorder,
     rpc::Rpc,
-    scenario::{Opening, Operation, Shape},
+    scenario::{Opening, Operation},
     worker::command,
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Flow {
     pub filler: Filler,
     pub namespace: String,
     pub queues: Vec<String>,
-    pub shape: Shape,
+    pub mix: Mix,
     /// Whether a caller stays with its workflow until it ended.
     pub waits: bool,
 }
@@ -63,10 +64,11 @@ impl Flow {
             return Err(failure);
         }
         self.ledger.start_acknowledged(number);
-        if let Some((operation, count)) = self.shape.operation {
-            self.operate(operation, count, number).await?;
+        let shape = *self.mix.shape(number);
+        if let Some((operation, count)) = shape.operation {
+            self.operate(operation, count, shape.callers, number).await?;
         }
-        if self.shape.finish_by_signal {
+        if shape.finish_by_signal {
             self.signal(number, u32::MAX).await?;
         }
         if stay {
@@ -77,7 +79,7 @@ impl Flow {
     }
 
     async fn begin(&self, number: u64) -> Result<(), Failure> {
-        match self.shape.opening {
+        match self.mix.shape(number).opening {
             Opening::Start => self.start(number).await,
             Opening::SignalWithStart => self.signal_with_start(number).await,
         }
@@ -88,7 +90,7 @@ impl Flow {
             let request = StartWorkflowExecutionRequest {
                 namespace: self.namespace.clone(),
                 workflow_id: self.ledger.workflow_id(number),
-                workflow_type: Some(self.workflow_type()),
+                workflow_type: Some(self.workflow_type(number)),
                 task_queue: Some(command::task_queue(self.queue(number))),
                 input: Some(self.filler.plain()),
                 identity: "load".to_owned(),
@@ -108,7 +110,7 @@ impl Flow {
             let request = SignalWithStartWorkflowExecutionRequest {
                 namespace: self.namespace.clone(),
                 workflow_id: self.ledger.workflow_id(number),
-                workflow_type: Some(self.workflow_type()),
+                workflow_type: Some(self.workflow_type(number)),
                 task_queue: Some(command::task_queue(self.queue(number))),
                 input: Some(self.filler.plain()),
                 identity: "load".to_owned(),
@@ -131,16 +133,22 @@ impl Flow {
     }
 
     /// Shares the operations among the callers; the first failure ends its caller's share.
-    async fn operate(self: &Arc<Self>, operation: Operation, count: u32, number: u64) -> Result<(), Failure> {
+    async fn operate(
+        self: &Arc<Self>,
+        operation: Operation,
+        count: u32,
+        callers: u32,
+        number: u64,
+    ) -> Result<(), Failure> {
         let next = Arc::new(AtomicU32::new(0));
-        if self.shape.callers <= 1 {
+        if callers <= 1 {
             return self.clone().caller(operation, count, number, next).await;
         }
-        let mut callers = JoinSet::new();
-        for _ in 0..self.shape.callers {
-            callers.spawn(self.clone().caller(operation, count, number, next.clone()));
+        let mut shares = JoinSet::new();
+        for _ in 0..callers {
+            shares.spawn(self.clone().caller(operation, count, number, next.clone()));
         }
-        callers.join_all().await.into_iter().collect()
+        shares.join_all().await.into_iter().collect()
     }
 
     async fn caller(
@@ -244,9 +252,9 @@ impl Flow {
             .ok_or_else(|| odd("query came back without an answer"))
     }
 
-    fn workflow_type(&self) -> WorkflowType {
+    fn workflow_type(&self, number: u64) -> WorkflowType {
         WorkflowType {
-            name: self.shape.plan.to_string(),
+            name: self.mix.shape(number).plan.to_string(),
         }
     }
 

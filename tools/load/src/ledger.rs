@@ -214,21 +214,25 @@ impl Ledger {
         ended.into_iter().step_by(step).take(count).collect()
     }
 
-    pub(crate) fn verdict(&self, children_each: u32) -> Verdict {
+    pub(crate) fn verdict(&self, children_of: impl Fn(u64) -> u32) -> Verdict {
         let rows = self.rows();
         let mut verdict = Verdict {
             wrong: rows.wrong,
             unknown: rows.unknown,
             ..Verdict::default()
         };
-        for row in &rows.rows {
+        for (row, number) in rows.rows.iter().zip(0..) {
             verdict.started += u64::from(row.start == Start::Acknowledged);
             verdict.completed += u64::from(row.ends > 0);
             verdict.duplicated += u64::from(row.ends > 1);
             verdict.not_started += u64::from(row.start == Start::Failed && row.ends == 0);
             verdict.missing += u64::from(row.start != Start::Failed && row.ends == 0);
             verdict.children_completed += u64::from(row.children);
-            verdict.children_expected += u64::from(children_each) * u64::from(row.ends > 0);
+            verdict.children_expected += if row.ends > 0 {
+                u64::from(children_of(number))
+            } else {
+                0
+            };
         }
         verdict
     }
@@ -273,7 +277,7 @@ mod tests {
         assert_eq!(ledger.missing(), [2]);
         assert_eq!(ledger.ended_sample(9), [0, 1]);
         assert_eq!(ledger.ended_sample(1), [0]);
-        let verdict = ledger.verdict(0);
+        let verdict = ledger.verdict(|_| 0);
         assert_eq!((verdict.started, verdict.completed), (3, 2));
         assert_eq!((verdict.missing, verdict.duplicated), (1, 1));
         assert!(!verdict.is_clean());
@@ -293,7 +297,7 @@ mod tests {
         ledger.start_failed(1);
         assert_eq!(ledger.in_flight(), 0);
         ledger.ended("load-x-1", false, now);
-        let verdict = ledger.verdict(0);
+        let verdict = ledger.verdict(|_| 0);
         assert_eq!(
             (verdict.not_started, verdict.completed, verdict.missing),
             (1, 1, 0)
@@ -310,7 +314,7 @@ mod tests {
         ledger.ended("load-x-0.0", false, now);
         ledger.ended("load-x-0", false, now);
         ledger.ended("load-z-0", false, now);
-        let verdict = ledger.verdict(2);
+        let verdict = ledger.verdict(|_| 2);
         assert_eq!(
             (
                 verdict.children_completed,

@@ -9,17 +9,21 @@
     reason = "a program whose results go to the terminal"
 )]
 
+mod bench;
+mod chart;
 mod cli;
 mod client;
 mod compare;
 mod drive;
 mod flow;
 mod ledger;
+mod mix;
 mod output;
 mod payload;
 mod plan;
 mod process;
 mod recorder;
+mod report;
 mod rpc;
 mod run;
 mod sampler;
@@ -82,6 +86,7 @@ async fn command(command: Command) -> Result<bool, String> {
     match command {
         Command::Run(args) => run(&args, stop).await,
         Command::Compare(args) => compare(&args, stop).await,
+        Command::Bench(args) => bench::bench(&args, stop).await,
     }
 }
 
@@ -94,6 +99,9 @@ async fn run(args: &RunArgs, stop: Arc<Stop>) -> Result<bool, String> {
     }
     if let Some(path) = &args.hdr {
         output::write_hdr(path, &outcome.latency_us)?;
+    }
+    if let Some(path) = &args.report {
+        output::write(path, &report::page(&outcome.summary, &outcome.latency_us))?;
     }
     Ok(outcome.summary.is_clean())
 }

@@ -14,7 +14,7 @@ use crate::{
     client::{Api, Patience},
     drive::{self, Bounds, Pace, Stop},
     flow::Flow,
-    ledger::Ledger,
+    ledger::{Ledger, Verdict},
     payload::Filler,
     process::{self, Usage},
     recorder::{Counts, Latency, Recorder},
@@ -85,7 +85,7 @@ pub(crate) async fn run(
 ) -> Result<Outcome, String> {
     load.check()?;
     let run = Run::prepare(load, target, stop).await?;
-    let label = format!("{} {}", target.name, load.scenario.name());
+    let label = format!("{} {}", target.name, load.title());
     let flow = &run.flow;
     let pids = target.pids.clone();
     let sampler = Sampler::start(flow.recorder.clone(), flow.ledger.clone(), pids, label, live);
@@ -129,8 +129,8 @@ impl<'a> Run<'a> {
             .map(|at| format!("{prefix}-q{at}"))
             .collect();
         let ledger = Arc::new(Ledger::new(prefix, recorder.clone()));
-        let shape = load.scenario.shape(&load.numbers());
-        let filler = Filler::new(shape.payload);
+        let mix = load.mix()?;
+        let filler = Filler::new(mix.payload());
         let settings = Settings {
             namespace: load.namespace.clone(),
             queues: queues.clone(),
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
             slots: load.slots,
             sticky: !load.no_sticky,
             eager_activities: load.eager_activities,
-            activities: shape.plan.activities() > 0,
+            activities: mix.any(|shape| shape.plan.activities() > 0),
         };
         let worker = Worker::new(workers, ledger.clone(), filler.clone(), settings);
         let namespace = load.namespace.clone();
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
             filler,
             namespace,
             queues,
-            shape,
+            mix,
             waits,
         };
         Ok(Self {
@@ -306,15 +306,20 @@ impl<'a> Run<'a> {
     }
 
     async fn verify(&self) -> Verification {
-        let verdict = self.flow.ledger.verdict(0);
-        let plan = self.flow.shape.plan;
-        let status = if plan.sleeps() {
+        let verdict = self.verdict();
+        let asleep = self.flow.mix.any(|shape| shape.plan.sleeps());
+        let status = if asleep {
             WorkflowExecutionStatus::Running
         } else {
             WorkflowExecutionStatus::Completed
         };
-        let children = verdict.completed * u64::from(plan.children());
-        verify::verify(&self.flow, status, verdict.completed + children, self.load.sample).await
+        let expected = verdict.completed + verdict.children_expected;
+        verify::verify(&self.flow, status, expected, self.load.sample).await
+    }
+
+    fn verdict(&self) -> Verdict {
+        let children = |number| self.flow.mix.shape(number).plan.children();
+        self.flow.ledger.verdict(children)
     }
 
     async fn terminate_all(&self) {
@@ -356,11 +361,11 @@ impl<'a> Run<'a> {
             Pace::Open { rate, .. } => format!("{rate}/s"),
         };
         Summary {
-            scenario: self.load.scenario.name(),
+            scenario: self.load.title(),
             targets: self.target.addresses.clone(),
             server_version: self.version.clone(),
             pace,
-            payload_bytes: self.flow.shape.payload,
+            payload_bytes: self.flow.mix.payload(),
             warm_up_s: self.load.warm_up.as_secs_f64(),
             window_s: window.as_secs_f64(),
             window_workflows: workflows,
@@ -372,7 +377,7 @@ impl<'a> Run<'a> {
             filled: measured.filled,
             asleep: measured.asleep,
             counts: self.flow.recorder.counts(),
-            verdict: self.flow.ledger.verdict(self.flow.shape.plan.children()),
+            verdict: self.verdict(),
             verification: None,
             calls: self.flow.recorder.calls(),
             points: vec![],
