@@ -1,1 +1,27 @@
-//! Shard.
+//! Shard: many runs, one writer.
+//!
+//! `shard` is the pure core, `actor` its shell and `handle` the way to it. The core owns the runs in memory, what
+//! the next commit writes, the timers and what is owed; it never does I/O, and nothing leaves it before the batch
+//! that decided it is durable. The cluster's host starts shards and does their outputs.
+
+pub mod actor;
+pub mod config;
+pub mod courier;
+pub mod handle;
+pub mod input;
+pub mod metrics;
+pub mod namespaces;
+pub mod output;
+pub mod shard;
+pub mod view;
+
+mod cache;
+mod codec;
+mod fill;
+mod limits;
+mod outbox;
+mod ready;
+mod seal;
+mod stage;
+mod timers;
+mod watchers;

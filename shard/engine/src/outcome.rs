@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use proto::temporal::{
     common::v1::{Header, Payloads, Priority, RetryPolicy, WorkflowExecution},
     enums::v1::WorkflowExecutionStatus,
+    failure::v1::Failure,
     history::v1::HistoryEvent,
     protocol::v1::Message as ProtocolMessage,
     query::v1::{WorkflowQuery, WorkflowQueryResult},
@@ -61,6 +62,14 @@ pub enum Reply {
     Heartbeat {
         cancel_requested: bool,
     },
+    /// The activity's failure was taken; what was too large in it is named, as the worker is told.
+    ActivityFailed {
+        oversized: Vec<Failure>,
+    },
+    /// The run was reset: the message is meant for this run of the same workflow id.
+    Forward {
+        run_id: String,
+    },
     Update(Box<UpdateStatus>),
     /// A start and an update that went in together.
     StartedAndUpdated {
@@ -109,6 +118,9 @@ pub struct StartedWorkflowTask {
     pub sticky: bool,
     pub queries: HashMap<String, WorkflowQuery>,
     pub messages: Vec<ProtocolMessage>,
+    /// The newest nodes of the history, by first event id, dense up to `next_event_id`: filled in by the shard
+    /// from its memory. They may not be readable from the store yet.
+    pub recent: Vec<(i64, bytes::Bytes)>,
 }
 
 /// An activity task in a worker's hands.

@@ -1,6 +1,6 @@
 //! Run: one workflow execution, its stored state and what it keeps in memory only.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use proto::{
     ids::{NamespaceId, RunId, RunKey, WorkflowKey},
@@ -14,6 +14,7 @@ use crate::{
     effect::Waiter,
     outcome::UpdateStage,
     state::{Activity, State, WorkflowTask, span, time},
+    step::ActivityDue,
 };
 
 /// One workflow execution.
@@ -132,6 +133,7 @@ impl Run {
     pub fn is_watched(&self) -> bool {
         !self.live.queries.is_empty()
             || !self.live.updates.is_empty()
+            || !self.live.in_flight.is_empty()
             || self.state.task.as_ref().is_some_and(|task| task.speculative)
     }
 
@@ -224,31 +226,8 @@ fn task_deadline(task: &WorkflowTask) -> (Option<Timestamp>, Why) {
 
 /// Returns the activity's earliest deadline of those that run at the moment (reference 2.7).
 pub(crate) fn activity_deadline(activity: &Activity) -> (Option<Timestamp>, Why) {
-    let mut next = Earliest::default();
-    let at = |from: i64, timeout: i64| {
-        (timeout > 0).then(|| Timestamp::from_nanos(from) + Duration::from_nanos(timeout.unsigned_abs()))
-    };
-    next.offer(time(activity.expiration), Why::ActivityTimeout);
-    if activity.backing_off {
-        next.offer(
-            Some(Timestamp::from_nanos(activity.scheduled_time)),
-            Why::ActivityRetry,
-        );
-    } else if activity.started_time == 0 {
-        next.offer(
-            at(activity.scheduled_time, activity.schedule_to_start_timeout),
-            Why::ActivityTimeout,
-        );
-    } else {
-        next.offer(
-            at(activity.started_time, activity.start_to_close_timeout),
-            Why::ActivityTimeout,
-        );
-        let beat = activity.heartbeat_time.max(activity.started_time);
-        next.offer(at(beat, activity.heartbeat_timeout), Why::ActivityTimeout);
-    }
-    match next.0 {
-        Some((at, why)) => (Some(at), why),
-        None => (None, Why::ActivityTimeout),
+    match activity.next_due() {
+        Some((at, ActivityDue::Retry)) => (Some(at), Why::ActivityRetry),
+        due => (due.map(|(at, _)| at), Why::ActivityTimeout),
     }
 }

@@ -542,6 +542,7 @@ fn already_running(state: &State, workflow_id: &str) -> Rejection {
     }
 }
 
+#[expect(deprecated, reason = "the frontend turns it into a conflict policy; it restricts nothing here")]
 fn check_reuse(last: &Last, reuse: WorkflowIdReusePolicy, workflow_id: &str) -> Result<(), Rejection> {
     let finished = |what: &str, policy: &str| Rejection::AlreadyStarted {
         message: format!(

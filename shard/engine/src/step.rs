@@ -11,6 +11,7 @@ mod signal;
 mod terminate;
 mod wake;
 
+pub(crate) use activity::ActivityDue;
 pub(crate) use signal::{apply_signal, check_signal};
 
 use crate::{
@@ -36,6 +37,9 @@ pub fn step(run: &mut Run, trigger: Trigger, ctx: &Context<'_>) -> Result<Step, 
         Trigger::Describe => Ok(read(Reply::Description(Box::new(describe::describe(run, ctx))))),
         Trigger::Position { .. } => Ok(read(Reply::Position(Box::new(describe::position(run))))),
         Trigger::ResetSticky => Ok(reset_sticky(Tx::new(run, ctx))),
+        Trigger::StickyUnavailable { scheduled_event_id, attempt } => {
+            Ok(leave_sticky_queue(Tx::new(run, ctx), scheduled_event_id, attempt))
+        }
         Trigger::BeginWorkflowTask(begin) => begin_workflow_task::begin(Tx::new(run, ctx), &begin),
         Trigger::CompleteWorkflowTask(done) => complete_workflow_task::complete(Tx::new(run, ctx), *done),
         Trigger::FailWorkflowTask(failed) => fail_workflow_task::fail(Tx::new(run, ctx), *failed),
@@ -88,6 +92,35 @@ fn reset_sticky(mut tx: Tx<'_>) -> Step {
     if tx.run.is_open() && tx.state().sticky.is_some() {
         tx.note(|state| state.sticky = None);
     }
+    tx.finish(Reply::Done)
+}
+
+/// Moves a task that waits in a sticky queue to the workflow's own queue; history keeps what it says.
+fn leave_sticky_queue(mut tx: Tx<'_>, scheduled_event_id: i64, attempt: i32) -> Step {
+    let waits = tx.state().task.clone().filter(|task| {
+        task.sticky
+            && task.started_event_id == 0
+            && task.scheduled_event_id == scheduled_event_id
+            && task.attempt == attempt
+    });
+    let Some(mut task) = waits.filter(|_| tx.run.is_open()) else { return tx.finish(Reply::Done) };
+    tx.withdraw_task();
+    task.sticky = false;
+    task.queue.clone_from(&tx.run.state.task_queue);
+    if !task.speculative {
+        task.schedule_to_start_deadline = 0;
+    }
+    let ready = crate::task::ready_task(tx.run, &task);
+    if task.speculative {
+        tx.run.state.task = Some(task);
+        tx.run.state.sticky = None;
+    } else {
+        tx.note(|state| {
+            state.task = Some(task);
+            state.sticky = None;
+        });
+    }
+    tx.effect(crate::effect::Effect::Ready(ready));
     tx.finish(Reply::Done)
 }
 

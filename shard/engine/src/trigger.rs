@@ -73,6 +73,8 @@ pub enum Trigger {
         wait_after: Option<i64>,
     },
     ResetSticky,
+    /// The sticky queue has no worker: a task that waits there goes to the workflow's own queue.
+    StickyUnavailable { scheduled_event_id: i64, attempt: i32 },
 
     // The worker's calls.
     BeginWorkflowTask(Box<BeginTask>),

@@ -66,7 +66,7 @@ fn check_commands(tx: &Tx<'_>, request: &CompleteWorkflowTask) -> Result<(), Inv
     for command in &request.commands {
         command::check(tx.run, tx.ctx, command, &mut seen)?;
     }
-    update::check_messages(tx.run, &request.messages)?;
+    update::check_messages(tx.run, tx.ctx, request)?;
     let closes = request.commands.last().is_some_and(|command| command::is_close(command.command_type()));
     if closes && has_unhandled(tx.run, &request.commands) {
         return Err(Invalid::new(Cause::UnhandledCommand, ""));

@@ -1,0 +1,100 @@
+//! Indexer: feeds the visibility index from the shards. Of several records of a run only the newest is written.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use proto::ids::{RunKey, ShardId};
+use shard::input::Input;
+use storage::visibility::Update;
+use tokio::sync::Notify;
+
+use crate::router::Router;
+
+/// How long records gather: a run that starts and closes meanwhile is written once.
+const GATHER: Duration = Duration::from_millis(30);
+/// Records in one transaction.
+const BATCH_RECORDS_MAX: usize = 500;
+/// How long until the index is tried again after an error.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Records on their way to the index. Each shard bounds its own.
+#[derive(Default)]
+pub(crate) struct Indexer {
+    waiting: Mutex<HashMap<RunKey, (ShardId, Update)>>,
+    arrived: Notify,
+}
+
+impl Indexer {
+    pub(crate) fn start(router: Router) -> Arc<Self> {
+        let indexer = Arc::new(Self::default());
+        let task = Arc::clone(&indexer);
+        // Ends with the runtime: what is not written by then is in the shards' outboxes.
+        tokio::spawn(async move { task.run(router).await });
+        indexer
+    }
+
+    /// Takes a record in; an older one of the same run is dropped.
+    pub(crate) fn add(&self, shard: ShardId, run: RunKey, update: Update) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = waiting
+            .get(&run)
+            .is_none_or(|(_, known)| version(known) <= version(&update));
+        if newest {
+            waiting.insert(run, (shard, update));
+        }
+        if waiting.len() == 1 {
+            self.arrived.notify_one();
+        }
+    }
+
+    async fn run(&self, router: Router) {
+        loop {
+            self.arrived.notified().await;
+            tokio::time::sleep(GATHER).await;
+            while let Some(batch) = self.take() {
+                self.write(&router, batch).await;
+            }
+        }
+    }
+
+    fn take(&self) -> Option<HashMap<RunKey, (ShardId, Update)>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_empty() {
+            return None;
+        }
+        if waiting.len() <= BATCH_RECORDS_MAX {
+            return Some(std::mem::take(&mut waiting));
+        }
+        let keys: Vec<_> = waiting.keys().take(BATCH_RECORDS_MAX).cloned().collect();
+        Some(
+            keys.into_iter()
+                .filter_map(|key| waiting.remove_entry(&key))
+                .collect(),
+        )
+    }
+
+    async fn write(&self, router: &Router, batch: HashMap<RunKey, (ShardId, Update)>) {
+        let updates: Vec<_> = batch.values().map(|(_, update)| update.clone()).collect();
+        while let Err(error) = router.visibility().apply(updates.clone()).await {
+            tracing::warn!(%error, "visibility records not written");
+            tokio::time::sleep(RETRY).await;
+        }
+        let mut done: HashMap<ShardId, Vec<(RunKey, u64)>> = HashMap::new();
+        for (run, (shard, update)) in batch {
+            done.entry(shard).or_default().push((run, version(&update)));
+        }
+        for (shard, runs) in done {
+            router.tell(shard, Input::Indexed { runs });
+        }
+    }
+}
+
+fn version(update: &Update) -> u64 {
+    match update {
+        Update::Upsert(record) => record.version,
+        Update::Delete { version, .. } => *version,
+    }
+}

@@ -1,0 +1,188 @@
+//! Settings: one YAML file and the command line, validated once.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::cli::{LogFormat, LogLevel, RunArgs, StartDevArgs};
+
+/// The port of the gRPC service, as everywhere in this field.
+const GRPC_PORT: u16 = 7233;
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// What the server runs with.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub http_listen: Option<SocketAddr>,
+    pub data: Data,
+    /// Created if they are not there.
+    pub namespaces: Vec<String>,
+    /// Added to those namespaces: name and type.
+    pub search_attributes: Vec<(String, String)>,
+    pub log_level: LogLevel,
+    pub log_format: LogFormat,
+    pub storage: storage::config::EmbeddedConfig,
+    pub cluster: cluster::config::Config,
+}
+
+/// Where data is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    Memory,
+    Folder(PathBuf),
+}
+
+/// The settings file. Every field may be left out; unknown ones are refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<SocketAddr>,
+    http_listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    in_memory: bool,
+    namespaces: Vec<String>,
+    storage: storage::config::EmbeddedConfig,
+    cluster: cluster::config::Config,
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("read {0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    #[error("parse {0}: {1}")]
+    Parse(PathBuf, String),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Puts file and command line together; the command line goes first.
+pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
+    let file = match &args.config {
+        Some(path) => read(path)?,
+        None => File::default(),
+    };
+    let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), GRPC_PORT);
+    let data = if args.in_memory || (file.in_memory && args.data_dir.is_none()) {
+        Data::Memory
+    } else {
+        Data::Folder(args.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("perdure-data")))
+    };
+    let config = Config {
+        listen: args.listen.or(file.listen).unwrap_or(loopback),
+        http_listen: args.http_listen.or(file.http_listen),
+        data,
+        namespaces: with_default(file.namespaces.into_iter().chain(args.namespace)),
+        search_attributes: Vec::new(),
+        log_level: args.log_level.unwrap_or(LogLevel::Info),
+        log_format: args.log_format.unwrap_or_default(),
+        storage: file.storage,
+        cluster: file.cluster,
+    };
+    for address in [Some(config.listen), config.http_listen].into_iter().flatten() {
+        if !address.ip().is_loopback() && !args.allow_insecure {
+            return Err(ConfigError::Invalid(format!(
+                "refuse to listen on {address}: beyond loopback nothing is encrypted yet; give --allow-insecure \
+                 if the network itself is safe"
+            )));
+        }
+    }
+    validate(config)
+}
+
+/// Settings of a server for development.
+pub fn load_dev(args: StartDevArgs) -> Result<Config, ConfigError> {
+    let ip = resolve(&args.ip)?;
+    let http_port = args.metrics_port.or(args.http_port);
+    let search_attributes = args
+        .search_attribute
+        .iter()
+        .map(|text| pair(text, "--search-attribute"))
+        .collect::<Result<_, _>>()?;
+    for text in &args.dynamic_config_value {
+        pair(text, "--dynamic-config-value")?;
+    }
+    validate(Config {
+        listen: SocketAddr::new(ip, args.port),
+        http_listen: http_port.map(|port| SocketAddr::new(ip, port)),
+        data: args.db_filename.map_or(Data::Memory, Data::Folder),
+        namespaces: with_default(args.namespace.into_iter()),
+        search_attributes,
+        log_level: args.log_level.unwrap_or(LogLevel::Warn),
+        log_format: args.log_format.unwrap_or_default(),
+        storage: storage::config::EmbeddedConfig::default(),
+        cluster: cluster::config::Config::default(),
+    })
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.to_owned(), error))?;
+    serde_saphyr::from_str(&text).map_err(|error| ConfigError::Parse(path.to_owned(), error.to_string()))
+}
+
+fn validate(config: Config) -> Result<Config, ConfigError> {
+    config.storage.validate().map_err(|error| ConfigError::Invalid(error.to_string()))?;
+    Ok(config)
+}
+
+fn with_default(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all = vec![DEFAULT_NAMESPACE.to_owned()];
+    for name in names {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all
+}
+
+fn pair(text: &str, flag: &str) -> Result<(String, String), ConfigError> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(ConfigError::Invalid(format!("{flag} wants NAME=VALUE, not {text}"))),
+    }
+}
+
+fn resolve(host: &str) -> Result<IpAddr, ConfigError> {
+    if host == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    let mut found = (host, 0).to_socket_addrs().map_err(|_| unknown_host(host))?;
+    found.next().map(|address| address.ip()).ok_or_else(|| unknown_host(host))
+}
+
+fn unknown_host(host: &str) -> ConfigError {
+    ConfigError::Invalid(format!("resolve {host}: no such address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_options_keep_data_beside_and_listen_on_loopback() {
+        let config = load(RunArgs::default()).expect("defaults are valid");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7233");
+        assert_eq!(config.data, Data::Folder("perdure-data".into()));
+        assert_eq!(config.namespaces, ["default"]);
+    }
+
+    #[test]
+    fn beyond_loopback_needs_a_flag() {
+        let listen = Some("192.0.2.1:7233".parse().expect("address"));
+        assert!(load(RunArgs { listen, ..RunArgs::default() }).is_err());
+        assert!(load(RunArgs { listen, allow_insecure: true, ..RunArgs::default() }).is_ok());
+    }
+
+    #[test]
+    fn unknown_settings_are_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("perdure.yaml");
+        std::fs::write(&path, "listen: 127.0.0.1:9\ndata_dri: x\n").expect("written");
+        let error = load(RunArgs { config: Some(path), ..RunArgs::default() }).expect_err("refused");
+        assert!(error.to_string().contains("data_dri"), "{error}");
+    }
+}

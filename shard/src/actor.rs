@@ -1,0 +1,331 @@
+//! ShardActor: the shell of a shard. Feeds the core, does its outputs, sleeps until its deadline.
+//!
+//! Handlers only feed; one pump runs after the mailbox is drained and commits what was staged, so batches grow
+//! with load. When the core says stop, or a commit fails, the actor ends and its owner starts it afresh.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, Context, Handler, SpawnHandle,
+    WrapFuture, dev::channel,
+};
+use engine::outcome::Reply;
+use proto::{ids::ShardId, time::Timestamp};
+use storage::{
+    batch::{Batch, Table},
+    error::StoreError,
+    shard::{Lease, ShardStore},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    codec,
+    courier::Courier,
+    handle::ShardHandle,
+    input::{Input, LoadKey, Scan, Token},
+    limits::SCAN_ROWS_MAX,
+    metrics::Metrics,
+    output::{AskError, Output},
+    shard::{Setup, Shard},
+    view::ShardView,
+};
+
+/// Messages handled before the other actors of the arbiter get a turn.
+const MESSAGES_PER_TURN: u32 = 32;
+
+/// Tells the time; must never block.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What a shard's actor is given to reach the world.
+pub struct Hooks {
+    pub clock: Clock,
+    pub store: Arc<dyn ShardStore>,
+    pub lease: Lease,
+    pub courier: Arc<dyn Courier>,
+    pub metrics: Arc<Metrics>,
+    /// Called once when the actor is gone: its owner takes the lease again and starts it afresh.
+    pub ended: Box<dyn FnOnce(ShardId) + Send>,
+}
+
+/// What the actor is sent.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Ask {
+        token: Token,
+        input: Input,
+        reply: oneshot::Sender<Result<Reply, AskError>>,
+    },
+    Input(Input),
+    Drain(oneshot::Sender<()>),
+    View(oneshot::Sender<ShardView>),
+}
+
+impl actix::Message for Message {
+    type Result = ();
+}
+
+/// The shell of one shard.
+pub struct ShardActor {
+    core: Shard,
+    hooks: Hooks,
+    replies: HashMap<Token, oneshot::Sender<Result<Reply, AskError>>>,
+    drained: Option<oneshot::Sender<()>>,
+    out: Vec<Output>,
+    pump: bool,
+    armed: Option<(Timestamp, SpawnHandle)>,
+    messages: u32,
+    _life: Life,
+}
+
+/// Tells the owner when the actor is gone, however it went.
+struct Life(ShardId, Option<Box<dyn FnOnce(ShardId) + Send>>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Some(ended) = self.1.take() {
+            ended(self.0);
+        }
+    }
+}
+
+/// Starts the shard under its lease.
+pub fn start(arbiter: &ArbiterHandle, setup: Setup, mut hooks: Hooks) -> ShardHandle {
+    let (sender, receiver) = channel::channel(setup.config.mailbox_messages_max.get());
+    let ended = std::mem::replace(&mut hooks.ended, Box::new(|_| {}));
+    let life = Life(setup.id, Some(ended));
+    let mut out = Vec::new();
+    let core = Shard::new(setup, (hooks.clock)(), &mut out);
+    let actor = ShardActor {
+        core,
+        hooks,
+        replies: HashMap::new(),
+        drained: None,
+        out,
+        pump: false,
+        armed: None,
+        messages: 0,
+        _life: life,
+    };
+    // Made by hand, not by `start_in_arbiter`: the mailbox has its capacity from the first message on.
+    arbiter.spawn_fn(move || {
+        Context::with_receiver(receiver).run(actor);
+    });
+    ShardHandle::new(Addr::new(sender))
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.execute(ctx);
+    }
+}
+
+impl Handler<Message> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Message, ctx: &mut Self::Context) {
+        match message {
+            Message::Ask { token, input, reply } => {
+                Metrics::add(&self.hooks.metrics.requests, 1);
+                self.replies.insert(token, reply);
+                self.feed(input, ctx);
+            }
+            Message::Input(Input::Gone(token)) => {
+                if self.replies.remove(&token).is_some() {
+                    self.feed(Input::Gone(token), ctx);
+                }
+            }
+            Message::Input(input) => self.feed(input, ctx),
+            Message::Drain(done) => {
+                self.drained = Some(done);
+                self.feed(Input::Drain, ctx);
+            }
+            // A lost view only means that nobody looks any more.
+            Message::View(reply) => drop(reply.send(self.core.view())),
+        }
+        self.messages += 1;
+        if self.messages >= MESSAGES_PER_TURN {
+            self.messages = 0;
+            ctx.wait(tokio::task::yield_now().into_actor(self));
+        }
+    }
+}
+
+impl ShardActor {
+    fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let now = (self.hooks.clock)();
+        self.core.handle(input, now, &mut self.out);
+        self.execute(ctx);
+    }
+
+    fn execute(&mut self, ctx: &mut Context<Self>) {
+        // An output may be done at once and feed the core again.
+        while !self.out.is_empty() {
+            for output in std::mem::take(&mut self.out) {
+                self.output(output, ctx);
+            }
+        }
+        if !self.pump {
+            self.pump = true;
+            // Runs after the messages that wait already: what they stage goes into one batch.
+            ctx.spawn(async {}.into_actor(self).map(|(), actor, ctx| actor.pump(ctx)));
+        }
+    }
+
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        self.pump = false;
+        let now = (self.hooks.clock)();
+        self.core.handle(Input::Flush, now, &mut self.out);
+        while !self.out.is_empty() {
+            for output in std::mem::take(&mut self.out) {
+                self.output(output, ctx);
+            }
+        }
+        self.arm(now, ctx);
+    }
+
+    fn output(&mut self, output: Output, ctx: &mut Context<Self>) {
+        let (shard, courier) = (self.core.id, &self.hooks.courier);
+        match output {
+            Output::Reply { token, reply } => {
+                if let Some(sender) = self.replies.remove(&token) {
+                    // Who gave up needs no answer.
+                    drop(sender.send(reply));
+                }
+            }
+            Output::Load(key) => self.load(key, ctx),
+            Output::Scan(scan) => self.scan(scan, ctx),
+            Output::Commit(batch) => self.commit(batch, ctx),
+            Output::Announce { queue, run, task } => courier.announce(shard, queue, run, task),
+            Output::Withdraw { .. } => {}
+            Output::HeldBack { queue, count, oldest } => courier.held_back(shard, queue, count, oldest),
+            Output::Deliver { from, delivery } => courier.deliver(from, delivery),
+            Output::Index { run, update } => courier.index(shard, run, update),
+            Output::Stop(reason) => {
+                tracing::warn!(%shard, reason, "shard given up");
+                Metrics::add(&self.hooks.metrics.restarts, 1);
+                self.replies.clear();
+                ctx.stop();
+            }
+            Output::Drained => {
+                if let Some(done) = self.drained.take() {
+                    // Who drains may have given up.
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn load(&mut self, key: LoadKey, ctx: &mut Context<Self>) {
+        Metrics::add(&self.hooks.metrics.loads, 1);
+        let (store, shard, wanted) = (Arc::clone(&self.hooks.store), self.core.id, key.clone());
+        let load = async move { load_row(&*store, shard, &wanted).await };
+        self.later(load, ctx, move |value| Input::Loaded { key, value });
+    }
+
+    fn scan(&mut self, scan: Scan, ctx: &mut Context<Self>) {
+        let (store, shard, wanted) = (Arc::clone(&self.hooks.store), self.core.id, scan.clone());
+        let rows = async move { scan_rows(&*store, shard, &wanted).await };
+        self.later(rows, ctx, move |rows| Input::Scanned { scan, rows });
+    }
+
+    fn commit(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+        let (store, lease) = (Arc::clone(&self.hooks.store), self.hooks.lease.clone());
+        let metrics = Arc::clone(&self.hooks.metrics);
+        let (number, bytes, begun) = (batch.number, batch.size(), (self.hooks.clock)());
+        let clock = Arc::clone(&self.hooks.clock);
+        let commit = async move {
+            let result = store.commit(&lease, batch).await;
+            Metrics::add(&metrics.commits, 1);
+            Metrics::add(&metrics.commit_bytes, bytes as u64);
+            let nanos = u64::try_from(clock().since(begun).as_nanos()).unwrap_or(u64::MAX);
+            Metrics::add(&metrics.commit_nanos, nanos);
+            result
+        };
+        self.later(commit, ctx, move |result| match result {
+            Ok(()) => Input::Committed { batch: number },
+            Err(error) => Input::CommitFailed { batch: number, error },
+        });
+    }
+
+    /// Feeds what comes of the future: at once if it is ready, as reads of a local store are.
+    fn later<T: 'static>(
+        &mut self,
+        future: impl Future<Output = T> + 'static,
+        ctx: &mut Context<Self>,
+        input: impl FnOnce(T) -> Input + 'static,
+    ) {
+        let mut future = Box::pin(future);
+        let mut poll = std::task::Context::from_waker(std::task::Waker::noop());
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut poll) {
+            let now = (self.hooks.clock)();
+            return self.core.handle(input(value), now, &mut self.out);
+        }
+        ctx.spawn(
+            future
+                .into_actor(self)
+                .map(move |value, actor, ctx| actor.feed(input(value), ctx)),
+        );
+    }
+
+    /// Sleeps until the core's deadline.
+    fn arm(&mut self, now: Timestamp, ctx: &mut Context<Self>) {
+        let wanted = self.core.next_deadline();
+        if self.armed.as_ref().map(|(at, _)| *at) == wanted {
+            return;
+        }
+        if let Some((_, sleep)) = self.armed.take() {
+            ctx.cancel_future(sleep);
+        }
+        if let Some(at) = wanted {
+            // Whole milliseconds, rounded up: the timer wheel knows no less.
+            let wait = at.since(now).max(Duration::from_millis(1));
+            let sleep = ctx.run_later(wait, |actor, ctx| {
+                actor.armed = None;
+                actor.feed(Input::Tick, ctx);
+            });
+            self.armed = Some((at, sleep));
+        }
+    }
+}
+
+async fn load_row(
+    store: &dyn ShardStore,
+    shard: ShardId,
+    key: &LoadKey,
+) -> Result<Option<bytes::Bytes>, StoreError> {
+    match key {
+        LoadKey::Run(run) => {
+            let key = codec::run_key(run);
+            match store.load(shard, Table::Run, &key).await? {
+                Some(state) => Ok(Some(state)),
+                None => store.load(shard, Table::Closed, &key).await,
+            }
+        }
+        LoadKey::Current(workflow) => {
+            store
+                .load(shard, Table::Current, &codec::current_key(workflow))
+                .await
+        }
+    }
+}
+
+async fn scan_rows(
+    store: &dyn ShardStore,
+    shard: ShardId,
+    scan: &Scan,
+) -> Result<Vec<storage::shard::Row>, StoreError> {
+    match scan {
+        // Beyond the wanted time one more row tells when to read again.
+        Scan::Wakeups { from, .. } => store.scan(shard, Table::Wakeup, from, None, SCAN_ROWS_MAX).await,
+        Scan::AllReady { from } => store.scan(shard, Table::Ready, from, None, SCAN_ROWS_MAX).await,
+        Scan::Ready { queue, from, limit } => {
+            let end = codec::after_prefix(&codec::ready_prefix(queue));
+            store
+                .scan(shard, Table::Ready, from, end.as_deref(), *limit)
+                .await
+        }
+        Scan::Outbox { from } => store.scan(shard, Table::Outbox, from, None, SCAN_ROWS_MAX).await,
+    }
+}

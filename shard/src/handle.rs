@@ -1,0 +1,128 @@
+//! ShardHandle: how others ask a shard, from any thread.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use actix::{Addr, dev::SendError};
+use engine::outcome::Reply;
+use tokio::sync::oneshot;
+
+use crate::{
+    actor::{Message, ShardActor},
+    input::{Input, Request, RunTarget, Token},
+    output::AskError,
+    view::ShardView,
+};
+
+/// A way to one shard. Clones are cheap and share the mailbox's bound.
+#[derive(Clone)]
+pub struct ShardHandle(Arc<Shared>);
+
+struct Shared {
+    /// Never cloned: every clone of an address widens the mailbox.
+    addr: Addr<ShardActor>,
+    tokens: AtomicU64,
+}
+
+impl ShardHandle {
+    pub(crate) fn new(addr: Addr<ShardActor>) -> Self {
+        Self(Arc::new(Shared {
+            addr,
+            tokens: AtomicU64::new(0),
+        }))
+    }
+
+    /// Asks the shard and waits for the answer, which tells nothing that could still vanish (P3).
+    ///
+    /// Dropping the future gives the answer up, not the request: what was accepted is done. A request that the
+    /// shard never saw comes back.
+    pub async fn ask(&self, target: RunTarget, request: Request) -> Result<Result<Reply, AskError>, Unsent> {
+        let token = Token(self.0.tokens.fetch_add(1, Relaxed) + 1);
+        let (reply, answer) = oneshot::channel();
+        let input = Input::Ask {
+            token: Some(token),
+            target,
+            request,
+        };
+        if let Err(error) = self.0.addr.try_send(Message::Ask { token, input, reply }) {
+            let why = ask_error(&error);
+            return match error.into_inner() {
+                Message::Ask {
+                    input: Input::Ask { target, request, .. },
+                    ..
+                } => Err(Unsent { why, target, request }),
+                _ => Ok(Err(why)),
+            };
+        }
+        let mut open = Open {
+            handle: self,
+            token,
+            answered: false,
+        };
+        let answer = answer.await;
+        open.answered = true;
+        // The shard went down with the request: nobody knows whether it was done.
+        Ok(answer.unwrap_or_else(|_| Err(AskError::Unavailable("shard restarts".to_owned()))))
+    }
+
+    /// Says whether the actor is there; it may go at any time.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.0.addr.connected()
+    }
+
+    /// Tells the shard something; nobody waits for it.
+    pub fn tell(&self, input: Input) -> Result<(), AskError> {
+        self.send(Message::Input(input))
+    }
+
+    /// Finishes what is staged and takes nothing more; returns when it is done.
+    pub async fn drain(&self) -> Result<(), AskError> {
+        let (reply, done) = oneshot::channel();
+        self.send(Message::Drain(reply))?;
+        done.await.map_err(|_| AskError::Moved)
+    }
+
+    pub async fn view(&self) -> Result<ShardView, AskError> {
+        let (reply, view) = oneshot::channel();
+        self.send(Message::View(reply))?;
+        view.await.map_err(|_| AskError::Moved)
+    }
+
+    fn send(&self, message: Message) -> Result<(), AskError> {
+        self.0.addr.try_send(message).map_err(|error| ask_error(&error))
+    }
+}
+
+/// A request that the shard never saw.
+#[derive(Debug)]
+pub struct Unsent {
+    pub why: AskError,
+    pub target: RunTarget,
+    pub request: Request,
+}
+
+fn ask_error<T>(error: &SendError<T>) -> AskError {
+    match error {
+        SendError::Full(_) => AskError::Busy("mailbox is full"),
+        SendError::Closed(_) => AskError::Moved,
+    }
+}
+
+/// An answer that is waited for; given up, the shard forgets it.
+struct Open<'a> {
+    handle: &'a ShardHandle,
+    token: Token,
+    answered: bool,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            // A full mailbox only means that the shard finds out when it answers.
+            drop(self.handle.send(Message::Input(Input::Gone(self.token))));
+        }
+    }
+}

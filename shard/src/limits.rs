@@ -1,0 +1,16 @@
+//! Named maxima of a shard.
+
+/// Rows of wake-ups or ready tasks that are read at once.
+pub(crate) const SCAN_ROWS_MAX: usize = 500;
+/// Tickets of one queue that are announced while a shard starts; the rest waits for credit.
+pub(crate) const RECOVERY_TICKETS_MAX: usize = 5_000;
+/// Visibility records on their way to the index; the rest stays in the outbox.
+pub(crate) const INDEXING_RECORDS_MAX: usize = 10_000;
+/// Requests that wait for one run to be loaded.
+pub(crate) const PENDING_PER_RUN_MAX: usize = 1_000;
+/// Callers that wait for news of one run.
+pub(crate) const WATCHERS_PER_RUN_MAX: usize = 10_000;
+/// Bytes of a run's newest history nodes that stay in memory.
+pub(crate) const TAIL_BYTES_MAX: usize = 256 << 10;
+/// Newest runs by workflow id that stay in memory.
+pub(crate) const CURRENT_ENTRIES_MAX: usize = 100_000;

@@ -1,0 +1,74 @@
+//! What a shard wants done.
+
+use engine::{
+    effect::{Delivery, ReadyTask},
+    outcome::{Rejection, Reply},
+};
+use proto::ids::{QueueKey, RunKey};
+use storage::{batch::Batch, visibility::Update};
+
+use crate::input::{LoadKey, Scan, Token};
+
+/// What a shard wants done.
+#[derive(Debug)]
+pub enum Output {
+    Reply {
+        token: Token,
+        reply: Result<Reply, AskError>,
+    },
+    Load(LoadKey),
+    Scan(Scan),
+    Commit(Batch),
+    /// Tell the queue that a task is ready.
+    Announce {
+        queue: QueueKey,
+        run: RunKey,
+        task: ReadyTask,
+    },
+    /// Tell the queue that a task is void; only a hint.
+    Withdraw {
+        queue: QueueKey,
+        run: RunKey,
+        task: ReadyTask,
+    },
+    /// Tell the queue how many ready tasks stay here until it gives credit.
+    HeldBack {
+        queue: QueueKey,
+        count: u64,
+        oldest: proto::time::Timestamp,
+    },
+    /// Pay a debt to another run; the answer comes back as a trigger.
+    Deliver {
+        from: RunKey,
+        delivery: Box<Delivery>,
+    },
+    /// Tell the index; then [`crate::input::Input::Indexed`].
+    Index {
+        run: RunKey,
+        update: Box<Update>,
+    },
+    /// Memory has run ahead of the store: drop everything, take a new lease, read again.
+    Stop(String),
+    /// Nothing is staged and nothing more is taken.
+    Drained,
+}
+
+/// Why a request was not done, by what the asker does next.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AskError {
+    /// Tell the client.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The shard is elsewhere, or about to be: ask the router again, once.
+    #[error("shard moved")]
+    Moved,
+    /// Back off.
+    #[error("shard busy: {0}")]
+    Busy(&'static str),
+    /// Try again.
+    #[error("shard unavailable: {0}")]
+    Unavailable(String),
+    /// Stored data cannot be read.
+    #[error("stored data broken: {0}")]
+    Broken(String),
+}
