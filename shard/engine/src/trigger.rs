@@ -329,7 +329,7 @@ pub struct FailActivity {
 }
 
 /// A reset: a new run that repeats the base run's history up to a point.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reset {
     /// The base run's events, all that there were when they were read.
     pub base: Vec<HistoryEvent>,
