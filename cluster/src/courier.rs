@@ -137,7 +137,7 @@ impl Courier for NodeCourier {
     fn held_back(&self, shard: ShardId, queue: QueueKey, count: u64, oldest: Timestamp) {
         if let Ok(handle) = self.router.queue(&queue) {
             // Said again with the next ticket that is held back.
-            drop(handle.held_back(shard, count, oldest));
+            let _ = handle.held_back(shard, count, oldest);
         }
     }
 

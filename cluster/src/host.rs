@@ -137,7 +137,7 @@ impl Host {
     pub async fn drain_queues(&self) {
         for queue in self.router.0.queues.all() {
             // A queue that is gone has nobody waiting.
-            drop(queue.drain().await);
+            let _ = queue.drain().await;
         }
     }
 
@@ -256,7 +256,9 @@ impl Keeper {
             courier: self.courier.clone(),
             metrics: Arc::clone(&inner.shard_metrics),
             // The channel holds two notices of every shard: it is full only when the keeper is gone.
-            ended: Box::new(move |shard| drop(ended.try_send(shard))),
+            ended: Box::new(move |shard| {
+                let _ = ended.try_send(shard);
+            }),
         };
         let arbiter = &self.arbiters[id.0 as usize % self.arbiters.len()];
         let handle = shard::actor::start(arbiter, setup, hooks);

@@ -12,7 +12,7 @@ use engine::{
 };
 use matching::handle::QueueHandle;
 use proto::{
-    ids::{NodeId, QueueKey, RunKey, ShardId, WorkflowKey},
+    ids::{NodeId, QueueKey, ShardId, WorkflowKey},
     time::Timestamp,
 };
 use shard::{
@@ -102,10 +102,6 @@ impl Router {
             // A full mailbox loses a hint, which comes again.
             drop(handle.tell(input));
         }
-    }
-
-    pub(crate) fn shard_of(&self, run: &RunKey) -> ShardId {
-        self.0.map.shard(run.workflow.position())
     }
 
     /// Returns the way to the queue, which starts if it is not there.

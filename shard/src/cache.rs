@@ -222,7 +222,9 @@ impl Cache {
             .insert(workflow, CurrentEntry::Known { last, staged_in });
     }
 
-    pub(crate) fn insert(&mut self, run: RunKey, slot: Slot) {
+    pub(crate) fn insert(&mut self, run: RunKey, mut slot: Slot) {
+        // A slot that was taken out for a while is no longer counted.
+        (slot.weight, slot.touched) = (0, 0);
         self.runs.insert(run.clone(), Entry::Resident(Box::new(slot)));
         self.touch(&run);
     }
