@@ -1,6 +1,7 @@
 //! Measures the embedded store: commits per second, their latency, syncs and processor time, by shards at once.
 //!
 //! `cargo run --release -p perdure-storage --example commits -- DIRECTORY SECONDS SHARDS...`
+//! The variable `CONFIG` may hold an `EmbeddedConfig` as JSON.
 #![expect(clippy::print_stdout, reason = "a measuring tool")]
 
 use std::{
@@ -14,7 +15,7 @@ use perdure_storage::{
     batch::{Batch, HistoryKey, HistoryNode, Table, Write},
     config::EmbeddedConfig,
     embedded::EmbeddedStore,
-    shard::ShardStore,
+    shard::{HistoryRange, ShardStore},
 };
 use proto::ids::{NamespaceId, NodeId, RunId, ShardId};
 
@@ -35,10 +36,24 @@ fn bytes(seed: u64, length: usize) -> Bytes {
         .collect()
 }
 
-/// One transition of one run: its state, a history node, and two queue rows that the one after next removes.
+fn key(prefix: &str, number: u64) -> Bytes {
+    Bytes::from(format!("{prefix}-{number:032}"))
+}
+
+fn history(shard: ShardId, workflow: u64) -> HistoryKey {
+    let mut run = [0; 16];
+    run[..4].copy_from_slice(&shard.0.to_le_bytes());
+    run[8..].copy_from_slice(&workflow.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+    HistoryKey {
+        namespace_id: NamespaceId::from_bytes([1; 16]),
+        run_id: RunId::from_bytes(run),
+    }
+}
+
+/// One transition of one run: its state, a history node, and two queue rows that the one after next removes; a
+/// fifth of them start a workflow.
 fn transition(shard: ShardId, number: u64) -> Batch {
     let workflow = number % WORKFLOWS;
-    let key = |prefix: &str, number: u64| Bytes::from(format!("{prefix}-{number:032}"));
     let put = |table, key, value| Write {
         table,
         key,
@@ -61,13 +76,7 @@ fn transition(shard: ShardId, number: u64) -> Batch {
             value: None,
         });
     }
-    let mut run = [0; 16];
-    run[..4].copy_from_slice(&shard.0.to_le_bytes());
-    run[8..].copy_from_slice(&workflow.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
-    let history = HistoryKey {
-        namespace_id: NamespaceId::from_bytes([1; 16]),
-        run_id: RunId::from_bytes(run),
-    };
+    let history = history(shard, workflow);
     let first_event_id = (number / WORKFLOWS + 1) as i64;
     let node = HistoryNode {
         history,
@@ -120,6 +129,15 @@ fn processor_ms() -> u64 {
     (ticks(11) + ticks(12)) * 10
 }
 
+fn written_bytes() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "))
+        .unwrap_or_default();
+    line.parse().unwrap_or(0)
+}
+
 fn resident_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status
@@ -129,10 +147,18 @@ fn resident_mb() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
 }
 
+fn config() -> EmbeddedConfig {
+    let text = std::env::var("CONFIG").unwrap_or_else(|_| "{}".into());
+    serde_json::from_str(&text).expect("read CONFIG")
+}
+
 async fn measure(directory: &Path, shards: u32, seconds: u64) {
-    let store = EmbeddedStore::open(directory, &EmbeddedConfig::default()).expect("open");
+    let started = Instant::now();
+    let store = EmbeddedStore::open(directory, &config()).expect("open");
+    let opened = started.elapsed();
     let fresh = resident_mb();
     let (before, processor, started) = (store.metrics().snapshot(), processor_ms(), Instant::now());
+    let written = written_bytes();
     let until = started + Duration::from_secs(seconds);
     let tasks: Vec<_> = (0..shards)
         .map(|shard| tokio::spawn(work(Arc::clone(&store), ShardId(shard), until)))
@@ -147,8 +173,8 @@ async fn measure(directory: &Path, shards: u32, seconds: u64) {
     taken.sort_unstable();
     let at = |share: f64| taken[((taken.len() - 1) as f64 * share) as usize];
     println!(
-        "{shards:4} shards: {:7.0} commits/s, {:5.1} us processor each, {:6.3} syncs each, {:6.0} us a sync, \
-         p50 {:?} p99 {:?} max {:?}, resident {fresh} -> {} MB",
+        "{shards:4} shards: opened in {opened:.0?}, {:7.0} commits/s, {:5.1} us processor each, {:6.3} syncs each, {:6.0} us a sync, \
+         p50 {:?} p99 {:?} max {:?}, {:.1} bytes written for each of ours, resident {fresh} -> {} MB",
         counted.commits as f64 / elapsed,
         processor as f64 / counted.commits as f64,
         counted.fsyncs as f64 / counted.commits as f64,
@@ -156,9 +182,53 @@ async fn measure(directory: &Path, shards: u32, seconds: u64) {
         at(0.5),
         at(0.99),
         at(1.0),
+        (written_bytes() - written) as f64 / counted.bytes as f64,
         resident_mb(),
     );
+    read(&store, shards).await;
     store.close().await;
+}
+
+/// Reads from the first shards what the writes left, and says what each kind of read takes in the mean.
+async fn read(store: &EmbeddedStore, shards: u32) {
+    const EACH: u64 = 200;
+    let shards = shards.min(16);
+    let mut taken = [Duration::ZERO; 4];
+    for (shard, number) in (0..shards).flat_map(|shard| (0..EACH).map(move |number| (ShardId(shard), number)))
+    {
+        let mut started = Instant::now();
+        let mut lap = |at: usize| taken[at] += std::mem::replace(&mut started, Instant::now()).elapsed();
+        store
+            .load(shard, Table::Run, &key("run", number))
+            .await
+            .expect("load");
+        lap(0);
+        store
+            .load(shard, Table::Current, &key("currents", number))
+            .await
+            .expect("load");
+        lap(1);
+        store
+            .scan(shard, Table::Ready, b"", None, 100)
+            .await
+            .expect("scan");
+        lap(2);
+        let range = HistoryRange {
+            history: history(shard, number),
+            from_event_id: 1,
+            to_event_id: i64::MAX,
+            reverse: false,
+            max_nodes: 10,
+            max_bytes: 1 << 20,
+        };
+        store.history(range).await.expect("history");
+        lap(3);
+    }
+    let [hit, miss, scan, history] =
+        taken.map(|taken| taken.as_secs_f64() * 1e6 / f64::from(shards) / EACH as f64);
+    println!(
+        "     reads: run {hit:.1} us, absent row {miss:.1} us, ready tasks {scan:.1} us, history {history:.1} us"
+    );
 }
 
 fn main() {

@@ -19,7 +19,8 @@ pub struct EmbeddedConfig {
     /// The journal may grow to this before tables are written only to shorten it; at least 64 MiB.
     /// It bounds the time that opening after a crash takes.
     pub journal_max: Size,
-    /// Threads that write and merge tables.
+    /// Threads that write and merge tables. With more than one, the engine (fjall 3.1) keeps the first one free
+    /// for writing by letting it spin while another one merges: worth it only where cores are idle.
     pub compaction_threads: NonZeroUsize,
     /// Files kept open.
     pub open_files_max: usize,
@@ -35,7 +36,7 @@ impl Default for EmbeddedConfig {
             cache: Size::mib(16),
             write_buffer: Size::mib(48),
             journal_max: Size::mib(256),
-            compaction_threads: NonZeroUsize::MIN.saturating_add(1),
+            compaction_threads: NonZeroUsize::MIN,
             open_files_max: 256,
             queue_max: NonZeroUsize::MIN.saturating_add(4095),
             group_bytes_max: Size::mib(8),

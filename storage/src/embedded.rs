@@ -218,12 +218,12 @@ impl EmbeddedStore {
     }
 
     /// Turns a batch into rows of the engine, in the caller's thread: the committer has one for all shards.
-    fn prepare(&self, lease: &Lease, batch: Batch) -> Result<Commit, StoreError> {
+    fn prepare(&self, lease: &Lease, batch: Batch) -> Result<Commit, CommitError> {
         let size = batch.size();
         let mut rows = Vec::with_capacity(batch.writes.len() + batch.history.len());
         for write in batch.writes {
             if write.key.len() > KEY_MAX {
-                return Err(StoreError::Broken(format!(
+                return Err(CommitError::GaveUp(format!(
                     "write key of {} bytes: too long",
                     write.key.len()
                 )));
@@ -246,7 +246,7 @@ impl EmbeddedStore {
             }
         }
         for history in &batch.forget {
-            let keys = self.layout.history_keys(history)?;
+            let keys = self.layout.history_keys(history).map_err(gave_up)?;
             rows.extend(keys.into_iter().map(|key| Prepared {
                 space: Space::History,
                 key,
@@ -326,6 +326,10 @@ fn open_sequence(path: &Path, layout: &Layout, acknowledged: Option<u64>) -> Res
     Ok(sequence)
 }
 
+fn gave_up(error: StoreError) -> CommitError {
+    CommitError::GaveUp(error.to_string())
+}
+
 #[async_trait]
 impl ShardStore for EmbeddedStore {
     fn limits(&self) -> BatchLimits {
@@ -346,9 +350,8 @@ impl ShardStore for EmbeddedStore {
 
     /// Lands even if the caller stops waiting for the answer.
     async fn commit(&self, lease: &Lease, batch: Batch) -> Result<(), CommitError> {
-        let gave_up = |error: StoreError| CommitError::GaveUp(error.to_string());
         self.health.check().map_err(gave_up)?;
-        let commit = self.prepare(lease, batch).map_err(gave_up)?;
+        let commit = self.prepare(lease, batch)?;
         self.ask(|reply| Request::Commit(commit, reply))
             .await
             .map_err(CommitError::GaveUp)?
@@ -407,26 +410,4 @@ impl Registry for EmbeddedStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::Future;
-
-    use super::*;
-    use crate::suite::{Backend, Store};
-
-    struct Directory(tempfile::TempDir);
-
-    impl Directory {
-        fn new() -> Self {
-            Self(tempfile::tempdir().unwrap())
-        }
-    }
-
-    impl Backend for Directory {
-        fn open(&self) -> impl Future<Output = Arc<dyn Store>> {
-            let store = EmbeddedStore::open(self.0.path(), &EmbeddedConfig::default()).unwrap();
-            std::future::ready(store as Arc<dyn Store>)
-        }
-    }
-
-    crate::suite!(conformance, Directory::new());
-}
+mod tests;

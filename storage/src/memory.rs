@@ -394,20 +394,4 @@ fn unavailable<T>() -> Result<T, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{future::Future, sync::Arc};
-
-    use super::*;
-    use crate::suite::{Backend, Store};
-
-    #[derive(Default)]
-    struct Memory(MemoryStore);
-
-    impl Backend for Memory {
-        fn open(&self) -> impl Future<Output = Arc<dyn Store>> {
-            std::future::ready(Arc::new(self.0.clone()) as Arc<dyn Store>)
-        }
-    }
-
-    crate::suite!(conformance, Memory::default());
-}
+mod tests;

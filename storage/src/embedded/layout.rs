@@ -14,9 +14,12 @@
 //! A shard's row has the key `shard (4) | table (1) | key`, so a table of a shard is one range.
 //! Keyspaces keep bloom filters on every level: a start of a new workflow id reads a row that is not there.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes};
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, UserKey, UserValue,
+    compaction::Leveled,
 };
 use proto::ids::{NodeId, ShardId};
 
@@ -34,6 +37,10 @@ pub(super) const ROW_PREFIX: usize = 5;
 pub(super) const HISTORY_PREFIX: usize = 32;
 /// Longer keys are refused; the engine's own limit is 65,535 bytes with the prefix.
 pub(super) const KEY_MAX: usize = 60_000;
+
+/// Size that tables are cut to. One merge takes about ten of them at once, and with a single thread the memory
+/// tables wait for it: small ones keep that wait, and the memory that piles up meanwhile, short.
+const TABLE_BYTES: u64 = 16 << 20;
 
 /// No other row of the database has it: those of shards are five bytes or longer, no registry table is 0.
 const SEQUENCE_KEY: &[u8] = &[0];
