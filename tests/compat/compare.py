@@ -21,6 +21,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.normalise import normalise, without_messages
@@ -75,15 +76,25 @@ def _results(
         out = save or pathlib.Path(folder) / "results.json"
         out.unlink(missing_ok=True)
         port = _free_port()
-        with _server(command, port, pathlib.Path(folder)):
-            run = [f"{_BIN}/python", f"{_HERE}/run.py", "--target", f"127.0.0.1:{port}", "--out", str(out)]
-            run += ["--only", arguments.only, "--jobs", str(arguments.jobs), "--timeout", str(arguments.timeout)]
-            output = subprocess.run(
-                run, stdout=None if arguments.verbose else subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-            ).stdout
+        progress = pathlib.Path(folder) / "progress.log"
+        run = [f"{_BIN}/python", f"{_HERE}/run.py", "--target", f"127.0.0.1:{port}", "--out", str(out)]
+        run += ["--only", arguments.only, "--jobs", str(arguments.jobs), "--timeout", str(arguments.timeout)]
+        with _server(command, port, pathlib.Path(folder)) as server, progress.open("wb") as log:
+            runner = subprocess.Popen(run, stdout=None if arguments.verbose else log, stderr=subprocess.STDOUT)
+            while _still_running(runner):
+                if server.poll() is not None:
+                    runner.kill()
         if not out.exists():
-            sys.exit(f"run.py wrote no results for: {command}\n{(output or b'').decode()}")
+            sys.exit(f"run.py wrote no results for: {command}\n{progress.read_text()[-4000:]}")
         return _read(out)
+
+
+def _still_running(process: "subprocess.Popen[bytes]") -> bool:
+    try:
+        process.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 def _read(path: pathlib.Path) -> Results:
@@ -92,7 +103,7 @@ def _read(path: pathlib.Path) -> Results:
 
 
 @contextmanager
-def _server(command: str, port: int, folder: pathlib.Path) -> Iterator[None]:
+def _server(command: str, port: int, folder: pathlib.Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Runs a server as a child in a process group of its own and stops exactly that group."""
     line = (_ORACLE if command == "oracle" else command).replace("{port}", str(port))
     log = folder / "server.log"
@@ -101,7 +112,7 @@ def _server(command: str, port: int, folder: pathlib.Path) -> Iterator[None]:
             shlex.split(line), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        yield
+        yield child
     finally:
         if child.poll() is not None:
             print(f"server ended by itself with status {child.returncode}: {line}\n{log.read_text()[-4000:]}")
@@ -132,46 +143,50 @@ def _known_differences() -> dict[str, str]:
 
 
 def _report(first: Results, second: Results, known: dict[str, str], arguments: argparse.Namespace) -> int:
-    passed = failed = 0
-    for name in sorted(first.scenarios.keys() | second.scenarios.keys()):
-        a, b = _comparable(first, name), _comparable(second, name)
-        difference = _diff(without_messages(a), without_messages(b))
-        soft = _diff(a, b) if not difference else []
-        if _failed(first, name) or difference:
-            verdict = "known" if name in known else "FAIL"
-            print(f"{verdict:<5} {name}" + (f" ({known[name]})" if name in known else ""))
-            if verdict == "FAIL":
-                _print(difference or ["server A failed this scenario as well"], arguments.lines)
+    names = [n for n in sorted(first.scenarios.keys() | second.scenarios.keys()) if fnmatchcase(n, arguments.only)]
+    failed = 0
+    for name in names:
+        hard, soft = _differences(first, second, name)
+        reason = known.get(name)
+        if hard:
+            verdict = "FAIL" if reason is None else "known"
         elif soft:
-            verdict = "FAIL" if arguments.strict_messages and name not in known else "msg"
-            print(f"{verdict:<5} {name}")
-            _print(soft, arguments.lines)
+            verdict = "FAIL" if arguments.strict_messages and reason is None else "msg"
         else:
             verdict = "ok"
-            print(f"ok    {name}" + (" (listed in known_differences.toml, but equal)" if name in known else ""))
+        note = "" if reason is None else f" ({reason})" if hard or soft else " (a known difference, but equal)"
+        print(f"{verdict:<5} {name}{note}")
+        if verdict in ("FAIL", "msg"):
+            _print(hard or soft, arguments.lines)
         failed += verdict == "FAIL"
-        passed += verdict != "FAIL"
-    print(f"{passed} passed, {failed} failed")
+    print(f"{len(names) - failed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _differences(first: Results, second: Results, name: str) -> tuple[list[str], list[str]]:
+    """Gives the differences that matter and, if there are none, those in messages only."""
+    problems = [line for which, results in (("a", first), ("b", second)) for line in _problem(which, results, name)]
+    if problems:
+        return problems, []
+    a, b = (normalise(results.scenarios[name]["record"], results.salt) for results in (first, second))
+    hard = _diff(without_messages(a), without_messages(b))
+    return hard, [] if hard else _diff(a, b)
+
+
+def _problem(which: str, results: Results, name: str) -> list[str]:
+    outcome = results.scenarios.get(name, {"status": "failed", "error": "was not run", "where": ""})
+    if outcome["status"] == "ran":
+        return []
+    # Of the stack only the scenario's own lines help.
+    lines: list[str] = outcome["where"].splitlines()
+    places = [line.strip() for line in lines if "/scenarios/" in line]
+    return [f"{which}: {outcome['error']}", *(f"   {place}" for place in places)]
 
 
 def _print(difference: list[str], limit: int) -> None:
     print("\n".join(f"      {line}" for line in difference[:limit]))
     if len(difference) > limit:
         print(f"      ... {len(difference) - limit} more lines (--lines)")
-
-
-def _failed(results: Results, name: str) -> bool:
-    return results.scenarios.get(name, {}).get("status") != "ran"
-
-
-def _comparable(results: Results, name: str) -> Any:
-    outcome = results.scenarios.get(name)
-    if outcome is None:
-        return {"status": "not run"}
-    if outcome["status"] != "ran":
-        return {"status": "failed", "error": outcome["error"], "where": outcome["where"].splitlines()}
-    return normalise(outcome["record"], results.salt)
 
 
 def _diff(a: Any, b: Any) -> list[str]:

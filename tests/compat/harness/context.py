@@ -53,11 +53,18 @@ class Context:
     # Calls
 
     async def rpc(self, method: str, request: Message, *, timeout: timedelta = _RPC_TIMEOUT) -> Any:
-        """Calls WorkflowService once, without retries."""
-        return await getattr(self.client.workflow_service, method)(request, retry=False, timeout=timeout)
+        """Calls WorkflowService without retries, except that it waits out a limit on the rate of calls."""
+        call = getattr(self.client.workflow_service, method)
+        while True:
+            try:
+                return await call(request, retry=False, timeout=timeout)
+            except RPCError as error:
+                if not records.is_rate_limit(error):
+                    raise
+            await asyncio.sleep(_CHECK_INTERVAL_SECONDS)
 
     async def operator_rpc(self, method: str, request: Message) -> Any:
-        """Calls OperatorService once, without retries."""
+        """Calls OperatorService without retries."""
         return await getattr(self.client.operator_service, method)(request, retry=False, timeout=_RPC_TIMEOUT)
 
     async def attempt(self, call: Awaitable[Any]) -> Record:

@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 import google.protobuf.json_format as json_format
+import temporalio.api.enums.v1 as enums
 import temporalio.api.errordetails.v1 as errordetails
 import temporalio.api.failure.v1 as failure_pb
 import temporalio.api.history.v1 as history_pb
@@ -11,7 +12,7 @@ import temporalio.client
 import temporalio.exceptions
 from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.message import Message
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 Record = dict[str, Any]
 
@@ -56,6 +57,17 @@ def error(exception: BaseException) -> Record:
     if cause is not None:
         record["cause"] = error(cause)
     return record
+
+
+def is_rate_limit(error: RPCError) -> bool:
+    """Tells whether the call came too soon after others, which says nothing about the behaviour under test."""
+    if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
+        return False
+    for any_value in error.grpc_status.details:
+        failure = errordetails.ResourceExhaustedFailure()
+        if any_value.Unpack(failure):
+            return failure.cause == enums.ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT
+    return False
 
 
 def _detail(any_value: ProtoAny) -> Record:

@@ -9,6 +9,13 @@ from harness.records import Record
 from harness.registry import scenario
 
 
+async def _backoff(ctx: Context, workflow_id: str) -> float:
+    """The current run's first backoff in seconds; in histories it is masked, since short ones depend on timing."""
+    [first, *_] = (await ctx.proto_history(workflow_id)).events
+    backoff = first.workflow_execution_started_event_attributes.first_workflow_task_backoff
+    return round(backoff.ToTimedelta().total_seconds(), 1)
+
+
 @scenario
 async def continue_as_new(ctx: Context) -> Record:
     """The new run gets what the command says and inherits the rest; both runs name each other."""
@@ -56,6 +63,7 @@ async def continue_as_new_with_fields(ctx: Context) -> Record:
     task = await RawWorker(ctx, other_queue).run_task(commands.complete_workflow())
     return {
         "task": task_record(task),
+        "backoff": await _backoff(ctx, workflow_id),
         "first": await ctx.history(workflow_id, first.run_id),
         "second": await ctx.history(workflow_id),
     }
@@ -168,14 +176,20 @@ async def retry_after_run_timeout(ctx: Context) -> Record:
 
 
 @scenario
-async def retry_with_next_delay(ctx: Context) -> Record:
-    """A failure's next_retry_delay overrides the policy's interval."""
+async def retry_backoff(ctx: Context) -> Record:
+    """The interval grows by the coefficient; a failure's next_retry_delay overrides it."""
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
-    await ctx.start(workflow_id, retry_policy=commands.retry_policy(initial=600))
-    failure = commands.application_failure("soon", next_retry_delay=commands.seconds(0.25))
-    await worker.run_task(commands.fail_workflow(failure))
-    await worker.run_task(commands.complete_workflow())
-    return {"second": await ctx.history(workflow_id)}
+    policy = commands.retry_policy(initial=1.5, coefficient=3.0)
+    policy.maximum_interval.FromSeconds(60)
+    await ctx.start(workflow_id, retry_policy=policy)
+    await worker.run_task(commands.fail_workflow(commands.application_failure("first")))
+    backoffs = [await _backoff(ctx, workflow_id)]
+    soon = commands.application_failure("second", next_retry_delay=commands.seconds(1.2))
+    await worker.run_task(commands.fail_workflow(soon))
+    backoffs.append(await _backoff(ctx, workflow_id))
+    await worker.run_task(commands.fail_workflow(commands.application_failure("third")))
+    backoffs.append(await _backoff(ctx, workflow_id))
+    return {"backoffs": backoffs, "fourth": await ctx.history(workflow_id)}
 
 
 @scenario
