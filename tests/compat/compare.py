@@ -190,8 +190,8 @@ def _print(difference: list[str], limit: int) -> None:
 
 
 def _diff(a: Any, b: Any) -> list[str]:
-    texts = [json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).splitlines() for value in (a, b)]
-    return list(difflib.unified_diff(*texts, fromfile="a", tofile="b", lineterm="", n=6))
+    before, after = (json.dumps(x, indent=1, sort_keys=True, ensure_ascii=False).splitlines() for x in (a, b))
+    return list(difflib.unified_diff(before, after, fromfile="a", tofile="b", lineterm="", n=6))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Runs the compatibility scenarios against a server that is already up and writes what they saw as JSON.
 
-    .venv/bin/python run.py --target 127.0.0.1:7233 --out out/results.json [--only 'activities.*']
+.venv/bin/python run.py --target 127.0.0.1:7233 --out out/results.json [--only 'activities.*']
 """
 
 import argparse
@@ -14,11 +14,12 @@ import time
 import traceback
 from typing import Any
 
+from temporalio.client import Client
+
 from harness import registry
 from harness.context import Context
 from harness.prepare import connect, prepare
 from harness.registry import Scenario
-from temporalio.client import Client
 
 _CLEAN_UP_SECONDS = 10.0
 

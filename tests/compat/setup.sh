@@ -24,7 +24,7 @@ if "$python" -c 'import ensurepip' 2>/dev/null; then
 else
     # Debian splits ensurepip into python3-venv; without it, run pip straight from its wheel.
     [ -x "$venv/bin/python" ] || "$python" -m venv --clear --without-pip "$venv"
-    "$venv/bin/python" - "$venv" <<'PY'
+    "$venv/bin/python" - <<'PY'
 import hashlib, pathlib, subprocess, sys, tempfile, urllib.request
 
 URL = "https://files.pythonhosted.org/packages/29/a2/d40fb2460e883eca5199c62cfc2463fd261f760556ae6290f88488c362c0/pip-25.1.1-py3-none-any.whl"

@@ -8,7 +8,7 @@ import temporalio.api.common.v1 as common_pb
 import temporalio.api.enums.v1 as enums
 import temporalio.api.failure.v1 as failure_pb
 import temporalio.api.taskqueue.v1 as taskqueue_pb
-import temporalio.api.workflow.v1 as workflow_pb
+from google.protobuf.duration_pb2 import Duration
 from temporalio.converter import DataConverter
 
 Command = command_pb.Command
@@ -32,11 +32,19 @@ def application_failure(
     return failure_pb.Failure(message=text, source="CompatRaw", application_failure_info=info)
 
 
-def seconds(value: float) -> timedelta:
-    return timedelta(seconds=value)
+def seconds(value: float) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(timedelta(seconds=value))
+    return duration
 
 
-def retry_policy(*, attempts: int = 0, initial: float = 0.05, coefficient: float = 1.0, **fields: Any) -> common_pb.RetryPolicy:
+def task_queue(name: str) -> taskqueue_pb.TaskQueue:
+    return taskqueue_pb.TaskQueue(name=name)
+
+
+def retry_policy(
+    *, attempts: int = 0, initial: float = 0.05, coefficient: float = 1.0, **fields: Any
+) -> common_pb.RetryPolicy:
     return common_pb.RetryPolicy(
         maximum_attempts=attempts,
         initial_interval=seconds(initial),
@@ -72,7 +80,7 @@ def schedule_activity(
         schedule_activity_task_command_attributes=command_pb.ScheduleActivityTaskCommandAttributes(
             activity_id=activity_id,
             activity_type=common_pb.ActivityType(name=kind),
-            task_queue=taskqueue_pb.TaskQueue(name=queue),
+            task_queue=task_queue(queue),
             **fields,
         ),
     )
@@ -89,7 +97,7 @@ def cancel_activity(scheduled_event_id: int) -> Command:
 
 def start_child(workflow_id: str, *, kind: str = "RawChild", **fields: Any) -> Command:
     if "task_queue" in fields:
-        fields["task_queue"] = taskqueue_pb.TaskQueue(name=fields["task_queue"])
+        fields["task_queue"] = task_queue(fields["task_queue"])
     return Command(
         command_type=enums.CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
         start_child_workflow_execution_command_attributes=command_pb.StartChildWorkflowExecutionCommandAttributes(
@@ -185,7 +193,7 @@ def cancel_workflow(*details: Any) -> Command:
 def continue_as_new(*args: Any, kind: str = "", queue: str = "", **fields: Any) -> Command:
     attributes = command_pb.ContinueAsNewWorkflowExecutionCommandAttributes(
         workflow_type=common_pb.WorkflowType(name=kind) if kind else None,
-        task_queue=taskqueue_pb.TaskQueue(name=queue) if queue else None,
+        task_queue=task_queue(queue) if queue else None,
         input=payloads(*args) if args else None,
         **fields,
     )
@@ -202,5 +210,3 @@ def with_metadata(command: Command, *, summary: str = "", details: str = "") -> 
     if details:
         command.user_metadata.details.CopyFrom(payload(details))
     return command
-
-

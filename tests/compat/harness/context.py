@@ -175,9 +175,7 @@ class Context:
     async def wait_count(self, query: str, count: int) -> None:
         """Waits until visibility counts `count` workflows for the query."""
         request = service_pb.CountWorkflowExecutionsRequest(namespace=self.namespace, query=query)
-        await self.until(
-            lambda: self.rpc("count_workflow_executions", request), lambda answer: answer.count == count
-        )
+        await self.until(lambda: self.rpc("count_workflow_executions", request), lambda answer: answer.count == count)
 
     # Records
 
@@ -207,9 +205,7 @@ class Context:
     async def describe(self, workflow_id: str, run_id: str = "") -> Record:
         return records.message(await self.proto_describe(workflow_id, run_id))
 
-    async def proto_describe(
-        self, workflow_id: str, run_id: str = ""
-    ) -> service_pb.DescribeWorkflowExecutionResponse:
+    async def proto_describe(self, workflow_id: str, run_id: str = "") -> service_pb.DescribeWorkflowExecutionResponse:
         return await self.rpc(
             "describe_workflow_execution",
             service_pb.DescribeWorkflowExecutionRequest(

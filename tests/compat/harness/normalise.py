@@ -42,7 +42,9 @@ _UNORDERED_LISTS: dict[str, Callable[[Any], str]] = {
 }
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_UUID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"
+)
 _DURATION = re.compile(r"-?\d+\.\d+s")
 _PARTITION = re.compile(r"/_sys/(.+)/\d+")
 _ADDRESS = re.compile(r"127\.0\.0\.1:\d+")

@@ -10,6 +10,7 @@ from temporalio.client import Client
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
+from harness import commands
 from harness.context import CLIENT_IDENTITY
 
 SEARCH_ATTRIBUTES = {
@@ -69,7 +70,7 @@ async def _ensure_namespace(client: Client) -> None:
             raise
         await client.workflow_service.register_namespace(
             service_pb.RegisterNamespaceRequest(
-                namespace=client.namespace, workflow_execution_retention_period=timedelta(days=1)
+                namespace=client.namespace, workflow_execution_retention_period=commands.seconds(86_400)
             ),
             timeout=_CALL_TIMEOUT,
         )

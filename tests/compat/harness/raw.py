@@ -9,14 +9,14 @@ import temporalio.api.failure.v1 as failure_pb
 import temporalio.api.taskqueue.v1 as taskqueue_pb
 import temporalio.api.workflowservice.v1 as service_pb
 
-from harness import commands, records
+from harness import commands
 from harness.commands import Command
 from harness.context import WORKER_IDENTITY, Context
-from harness.records import Record
 
 WorkflowTask = service_pb.PollWorkflowTaskQueueResponse
 ActivityTask = service_pb.PollActivityTaskQueueResponse
 
+_UNHANDLED_FAILURE = enums.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
 _POLL_TIMEOUT = timedelta(seconds=20)
 
 
@@ -86,7 +86,7 @@ class RawWorker:
         self,
         task: WorkflowTask,
         *,
-        cause: "enums.WorkflowTaskFailedCause.ValueType" = enums.WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+        cause: "enums.WorkflowTaskFailedCause.ValueType" = _UNHANDLED_FAILURE,
         text: str = "raw failure",
     ) -> service_pb.RespondWorkflowTaskFailedResponse:
         return await self._ctx.rpc(
@@ -160,8 +160,3 @@ class RawWorker:
                 identity=WORKER_IDENTITY,
             ),
         )
-
-
-def task_record(task: WorkflowTask | ActivityTask) -> Record:
-    """Gives a polled task as JSON."""
-    return records.message(task)

@@ -1,17 +1,19 @@
 """Activities as a raw worker sees them: attempts, retries, timeouts, heartbeats, cancellation, completion by id."""
 
-import temporalio.api.enums.v1 as enums
+from typing import Any
+
+import temporalio.api.common.v1 as common_pb
 import temporalio.api.failure.v1 as failure_pb
 import temporalio.api.workflowservice.v1 as service_pb
 
-from harness import commands
-from harness.context import WORKER_IDENTITY, Context, execution
-from harness.raw import RawWorker, task_record
+from harness import commands, records
+from harness.context import WORKER_IDENTITY, Context
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
 
-async def _schedule(ctx: Context, worker: RawWorker, **fields) -> str:
+async def _schedule(ctx: Context, worker: RawWorker, **fields: Any) -> str:
     """Starts a workflow whose first task schedules the activity "a"; gives the workflow id."""
     workflow_id = ctx.workflow_id()
     await ctx.start(workflow_id)
@@ -35,7 +37,7 @@ async def success(ctx: Context) -> Record:
     await worker.complete_activity(task.task_token, "out")
     return {
         "scheduled": scheduled,
-        "task": task_record(task),
+        "task": records.message(task),
         "started": started,
         "history": await _finish(ctx, worker, workflow_id),
         "closed": await ctx.describe(workflow_id),
@@ -46,7 +48,7 @@ async def success(ctx: Context) -> Record:
 async def every_field(ctx: Context) -> Record:
     """Timeouts, header, priority, retry policy and metadata of the command reach the event and the task."""
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
-    await ctx.start(workflow_id, priority=commands.common_pb.Priority(priority_key=4, fairness_key="wf"))
+    await ctx.start(workflow_id, priority=common_pb.Priority(priority_key=4, fairness_key="wf"))
     command = commands.schedule_activity(
         "a",
         ctx.queue,
@@ -55,14 +57,14 @@ async def every_field(ctx: Context) -> Record:
         schedule_to_start_timeout=commands.seconds(15),
         heartbeat_timeout=commands.seconds(8),
         retry_policy=commands.retry_policy(attempts=4, initial=2, non_retryable_error_types=["Fatal"]),
-        header=commands.common_pb.Header(fields={"trace": commands.payload("on")}),
-        priority=commands.common_pb.Priority(priority_key=1),
+        header=common_pb.Header(fields={"trace": commands.payload("on")}),
+        priority=common_pb.Priority(priority_key=1),
     )
     await worker.run_task(commands.with_metadata(command, summary="step one", details="more"))
     task = await worker.activity_task()
     pending = await ctx.describe(workflow_id)
     await worker.complete_activity(task.task_token)
-    return {"task": task_record(task), "pending": pending, "history": await _finish(ctx, worker, workflow_id)}
+    return {"task": records.message(task), "pending": pending, "history": await _finish(ctx, worker, workflow_id)}
 
 
 @scenario
@@ -73,8 +75,17 @@ async def timeouts_resolved(ctx: Context) -> Record:
     queue, seconds = ctx.name("nobody"), commands.seconds
     await worker.run_task(
         commands.schedule_activity("only start-to-close", queue, start_to_close=7),
-        commands.schedule_activity("only schedule-to-close", queue, start_to_close=None, schedule_to_close_timeout=seconds(9)),
-        commands.schedule_activity("all too long", queue, start_to_close=500, schedule_to_close_timeout=seconds(500), schedule_to_start_timeout=seconds(500), heartbeat_timeout=seconds(500)),
+        commands.schedule_activity(
+            "only schedule-to-close", queue, start_to_close=None, schedule_to_close_timeout=seconds(9)
+        ),
+        commands.schedule_activity(
+            "all too long",
+            queue,
+            start_to_close=500,
+            schedule_to_close_timeout=seconds(500),
+            schedule_to_start_timeout=seconds(500),
+            heartbeat_timeout=seconds(500),
+        ),
         commands.schedule_activity("long heartbeat", queue, start_to_close=3, heartbeat_timeout=seconds(30)),
     )
     return {"history": await ctx.history(workflow_id), "pending": await ctx.describe(workflow_id)}
@@ -83,13 +94,16 @@ async def timeouts_resolved(ctx: Context) -> Record:
 @scenario
 async def bad_attributes(ctx: Context) -> Record:
     """Commands that cannot be carried out fail the workflow task."""
-    worker, record = RawWorker(ctx), {}
+    worker = RawWorker(ctx)
+    record: Record = {}
     bad = {
         "no id": [commands.schedule_activity("", ctx.queue)],
         "no type": [commands.schedule_activity("a", ctx.queue, kind="")],
         "no timeout": [commands.schedule_activity("a", ctx.queue, start_to_close=None)],
         "negative timeout": [commands.schedule_activity("a", ctx.queue, heartbeat_timeout=commands.seconds(-1))],
-        "bad retry policy": [commands.schedule_activity("a", ctx.queue, retry_policy=commands.retry_policy(coefficient=0.1))],
+        "bad retry policy": [
+            commands.schedule_activity("a", ctx.queue, retry_policy=commands.retry_policy(coefficient=0.1))
+        ],
         "duplicate id": [commands.schedule_activity("a", ctx.queue), commands.schedule_activity("a", ctx.queue)],
         "cancel of unknown": [commands.cancel_activity(77)],
         "long id": [commands.schedule_activity("x" * 1001, ctx.queue)],
@@ -127,7 +141,7 @@ async def retry_then_success(ctx: Context) -> Record:
     await worker.complete_activity(second.task_token, "ok")
     return {
         "answer": answer,
-        "second": task_record(second),
+        "second": records.message(second),
         "pending": pending,
         "history": await _finish(ctx, worker, workflow_id),
     }
@@ -303,8 +317,8 @@ async def heartbeat_details_survive_retry(ctx: Context) -> Record:
     return {
         "answer": {"cancel_requested": answer.cancel_requested},
         "pending": pending,
-        "second": task_record(second),
-        "third": task_record(third),
+        "second": records.message(second),
+        "third": records.message(third),
         "history": await _finish(ctx, worker, workflow_id),
     }
 
@@ -409,7 +423,7 @@ async def asynchronous_by_token(ctx: Context) -> Record:
     }
 
 
-async def _by_id(ctx: Context, method: str, request: type, workflow_id: str, activity_id: str, **fields) -> Record:
+async def _by_id(ctx: Context, method: str, request: type, workflow_id: str, activity_id: str, **fields: Any) -> Record:
     body = request(
         namespace=ctx.namespace,
         workflow_id=workflow_id,
@@ -486,7 +500,7 @@ async def eager(ctx: Context) -> Record:
     [activity] = answer.activity_tasks
     await worker.complete_activity(activity.task_token, "eager")
     return {
-        "activity": task_record(activity),
+        "activity": records.message(activity),
         "pending": pending,
         "history": await _finish(ctx, worker, workflow_id),
     }

@@ -2,9 +2,9 @@
 
 import temporalio.api.common.v1 as common_pb
 
-from harness import commands
+from harness import commands, records
 from harness.context import Context
-from harness.raw import RawWorker, task_record
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -32,7 +32,7 @@ async def continue_as_new(ctx: Context) -> Record:
     await worker.run_task(commands.continue_as_new("second"))
     task = await worker.run_task(commands.complete_workflow("done"))
     return {
-        "task": task_record(task),
+        "task": records.message(task),
         "first": await ctx.history(workflow_id, first.run_id),
         "first_describe": await ctx.describe(workflow_id, first.run_id),
         "second": await ctx.history(workflow_id),
@@ -62,7 +62,7 @@ async def continue_as_new_with_fields(ctx: Context) -> Record:
     )
     task = await RawWorker(ctx, other_queue).run_task(commands.complete_workflow())
     return {
-        "task": task_record(task),
+        "task": records.message(task),
         "backoff": await _backoff(ctx, workflow_id),
         "first": await ctx.history(workflow_id, first.run_id),
         "second": await ctx.history(workflow_id),
@@ -127,7 +127,7 @@ async def retry_then_success(ctx: Context) -> Record:
     await worker.run_task(commands.fail_workflow(commands.application_failure("try again")))
     task = await worker.run_task(commands.complete_workflow("done"))
     return {
-        "task": task_record(task),
+        "task": records.message(task),
         "first": await ctx.history(workflow_id, first.run_id),
         "first_close": await ctx.wait_closed(workflow_id, first.run_id),
         "second": await ctx.history(workflow_id),
@@ -240,5 +240,5 @@ async def cron_after_timeout(ctx: Context) -> Record:
     task = await worker.workflow_task()
     return {
         "first": await ctx.history(workflow_id, first.run_id),
-        "next": task_record(task),
+        "next": records.message(task),
     }

@@ -5,9 +5,9 @@ from typing import Any
 import temporalio.api.common.v1 as common_pb
 import temporalio.api.enums.v1 as enums
 
-from harness import commands
+from harness import commands, records
 from harness.context import Context
-from harness.raw import RawWorker, task_record
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -53,7 +53,7 @@ async def success(ctx: Context) -> Record:
     child = await ctx.describe(family.child_id)
     await family.child.complete(task, commands.complete_workflow("out"))
     await family.parent.run_task(commands.complete_workflow())
-    return {"pending": pending, "child task": task_record(task), "child open": child} | await family.records()
+    return {"pending": pending, "child task": records.message(task), "child open": child} | await family.records()
 
 
 @scenario
@@ -161,7 +161,7 @@ async def already_started(ctx: Context) -> Record:
     """A child whose id is taken fails to start; the parent goes on."""
     family = _Family(ctx)
     await ctx.start(family.child_id)
-    await ctx.start(family.parent_id, task_queue=commands.taskqueue_pb.TaskQueue(name=ctx.name("parent-queue")))
+    await ctx.start(family.parent_id, task_queue=commands.task_queue(ctx.name("parent-queue")))
     parent = RawWorker(ctx, ctx.name("parent-queue"))
     await parent.run_task(commands.start_child(family.child_id, task_queue=family.child.queue))
     await parent.run_task(commands.complete_workflow())

@@ -3,9 +3,9 @@
 import temporalio.api.workflowservice.v1 as service_pb
 from temporalio.service import RPCError, RPCStatusCode
 
-from harness import commands
+from harness import commands, records
 from harness.context import Context, execution
-from harness.raw import RawWorker, task_record
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -47,7 +47,7 @@ async def cancel_handled(ctx: Context) -> Record:
     return {
         "answer": answer,
         "requested": requested,
-        "task": task_record(task),
+        "task": records.message(task),
         "history": await ctx.history(workflow_id),
         "describe": await ctx.describe(workflow_id),
     }

@@ -12,7 +12,7 @@ _UNKNOWN_RUN = "11111111-2222-4333-8444-555555555555"
 async def _send(ctx: Context, command: commands.Command) -> list[Record]:
     """A workflow on a queue of its own sends the command and completes once it knows the outcome."""
     sender, worker = ctx.workflow_id("sender"), RawWorker(ctx, ctx.name("sender-queue"))
-    await ctx.start(sender, task_queue=commands.taskqueue_pb.TaskQueue(name=worker.queue))
+    await ctx.start(sender, task_queue=commands.task_queue(worker.queue))
     await worker.run_task(command)
     await worker.run_task(commands.complete_workflow())
     return await ctx.history(sender)

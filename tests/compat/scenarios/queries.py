@@ -1,15 +1,16 @@
 """Queries: direct, buffered with a task, on closed workflows, failing, rejected, without a worker."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import temporalio.api.enums.v1 as enums
 import temporalio.api.query.v1 as query_pb
 import temporalio.api.workflowservice.v1 as service_pb
 
-from harness import commands
+from harness import commands, records
 from harness.context import Context, execution
-from harness.raw import RawWorker, WorkflowTask, task_record
+from harness.raw import RawWorker, WorkflowTask
 from harness.records import Record
 from harness.registry import scenario
 
@@ -49,7 +50,7 @@ async def direct(ctx: Context) -> Record:
     query = asyncio.create_task(_query(ctx, workflow_id))
     task = await worker.workflow_task()
     await _answer(ctx, task, completed_type=_ANSWERED, query_result=commands.payloads("answer"))
-    return {"answer": await query, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"answer": await query, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -62,7 +63,7 @@ async def direct_sticky(ctx: Context) -> Record:
     query = asyncio.create_task(_query(ctx, workflow_id))
     task = await poll
     await _answer(ctx, task, completed_type=_ANSWERED, query_result=commands.payloads("answer"))
-    return {"answer": await query, "task": task_record(task)}
+    return {"answer": await query, "task": records.message(task)}
 
 
 @scenario
@@ -91,7 +92,7 @@ async def closed(ctx: Context) -> Record:
     query = asyncio.create_task(_query(ctx, workflow_id))
     task = await worker.workflow_task()
     await _answer(ctx, task, completed_type=_ANSWERED, query_result=commands.payloads("still here"))
-    return {"answer": await query, "task": task_record(task)}
+    return {"answer": await query, "task": records.message(task)}
 
 
 @scenario
@@ -127,7 +128,7 @@ async def with_scheduled_task(ctx: Context) -> Record:
     task = await _task_with_query(ctx, worker)
     [query_id] = task.queries
     result = query_pb.WorkflowQueryResult(result_type=_ANSWERED, answer=commands.payloads("after the signal"))
-    queries = list(task_record(task)["queries"].values())
+    queries = list(records.message(task)["queries"].values())
     await worker.complete(task, query_results={query_id: result})
     return {"answer": await query, "queries": queries}
 
@@ -165,7 +166,7 @@ async def no_worker(ctx: Context) -> Record:
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
     started = await ctx.start(workflow_id, request_eager_execution=True)
     await worker.complete(started.eager_workflow_task)
-    call = ctx.rpc("query_workflow", _request(ctx, workflow_id), timeout=commands.seconds(3))
+    call = ctx.rpc("query_workflow", _request(ctx, workflow_id), timeout=timedelta(seconds=3))
     return {"answer": await ctx.attempt(call)}
 
 
@@ -225,7 +226,5 @@ async def answered_late(ctx: Context) -> Record:
     task = await worker.workflow_task()
     await _answer(ctx, task, completed_type=_ANSWERED, query_result=commands.payloads("first"))
     await query
-    again = await ctx.attempt(
-        _answer(ctx, task, completed_type=_ANSWERED, query_result=commands.payloads("second"))
-    )
+    again = await ctx.attempt(_answer(ctx, task, completed_type=_ANSWERED, query_result=commands.payloads("second")))
     return {"again": again}

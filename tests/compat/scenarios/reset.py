@@ -5,9 +5,9 @@ from typing import Any
 import temporalio.api.enums.v1 as enums
 import temporalio.api.workflowservice.v1 as service_pb
 
-from harness import commands
+from harness import commands, records
 from harness.context import CLIENT_IDENTITY, Context, execution
-from harness.raw import RawWorker, task_record
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -45,7 +45,7 @@ async def to_first_task(ctx: Context) -> Record:
     task = await worker.run_task(commands.complete_workflow("second time"))
     return {
         "answer": answer,
-        "task": task_record(task),
+        "task": records.message(task),
         "old": await ctx.history(workflow_id, first_run),
         "old describe": await ctx.describe(workflow_id, first_run),
         "new": await ctx.history(workflow_id),
@@ -66,9 +66,7 @@ async def to_later_task(ctx: Context) -> Record:
 async def without_signals(ctx: Context) -> Record:
     """Signals can be left out, by the exclude list or by the older reapply type."""
     workflow_id, _, worker = await _signalled_twice(ctx)
-    answer = await _reset(
-        ctx, workflow_id, 4, reset_reapply_exclude_types=[_EXCLUDE.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL]
-    )
+    answer = await _reset(ctx, workflow_id, 4, reset_reapply_exclude_types=[_EXCLUDE.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL])
     new = await ctx.history(workflow_id)
     await worker.run_task()
     again = await _reset(

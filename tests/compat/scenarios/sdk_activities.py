@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from temporalio import activity, workflow
@@ -103,20 +104,20 @@ class OneActivity:
 
 
 async def _one(
-    ctx: Context, name: str, *args: Any, attempts: int = 0, suffix: str = "wf", **options: float
+    ctx: Context, workflow_id: str, name: str, *args: Any, attempts: int = 0, **options: float
 ) -> WorkflowHandle[Any, Any]:
     options = options or {"start_to_close_timeout": 10.0}
     return await ctx.client.start_workflow(
         OneActivity.run,
         args=[name, list(args), options, attempts],
-        id=ctx.workflow_id(suffix),
+        id=workflow_id,
         task_queue=ctx.queue,
     )
 
 
 async def _run_one(ctx: Context, name: str, *args: Any, attempts: int = 0, **options: float) -> Record:
     async with ctx.worker(workflows=[OneActivity], activities=_ACTIVITIES):
-        handle = await _one(ctx, name, *args, attempts=attempts, **options)
+        handle = await _one(ctx, ctx.workflow_id(), name, *args, attempts=attempts, **options)
         outcome = await ctx.attempt(handle.result())
     return {"outcome": outcome, "history": await ctx.history(handle.id)}
 
@@ -131,7 +132,7 @@ async def success(ctx: Context) -> Record:
 async def success_without_eager(ctx: Context) -> Record:
     """The same with eager execution switched off, through the task queue."""
     async with ctx.worker(workflows=[OneActivity], activities=_ACTIVITIES, disable_eager_activity_execution=True):
-        handle = await _one(ctx, "greet", "world")
+        handle = await _one(ctx, ctx.workflow_id(), "greet", "world")
         outcome = await ctx.attempt(handle.result())
     return {"outcome": outcome, "history": await ctx.history(handle.id)}
 
@@ -253,14 +254,8 @@ async def asynchronous_completion(ctx: Context) -> Record:
     async with ctx.worker(workflows=[OneActivity], activities=_ACTIVITIES):
         for action in ("complete", "fail", "heartbeat"):
             workflow_id = ctx.workflow_id(action)
-            handle = await _one(
-                ctx,
-                "somebody_else",
-                attempts=1,
-                suffix=action,
-                start_to_close_timeout=30.0,
-            )
-            description = await ctx.until(lambda id=workflow_id: ctx.proto_describe(id), _started)
+            handle = await _one(ctx, workflow_id, "somebody_else", attempts=1, start_to_close_timeout=30.0)
+            description = await ctx.until(partial(ctx.proto_describe, workflow_id), _started)
             [pending] = description.pending_activities
             remote = ctx.client.get_async_activity_handle(
                 workflow_id=workflow_id, run_id=None, activity_id=pending.activity_id
@@ -290,9 +285,7 @@ class Local:
     @workflow.run
     async def run(self) -> list[Any]:
         first = await workflow.execute_local_activity(greet, "here", start_to_close_timeout=_MINUTE)
-        second = await workflow.execute_local_activity(
-            flaky, 1, start_to_close_timeout=_MINUTE, retry_policy=_FAST
-        )
+        second = await workflow.execute_local_activity(flaky, 1, start_to_close_timeout=_MINUTE, retry_policy=_FAST)
         try:
             await workflow.execute_local_activity(final, start_to_close_timeout=_MINUTE, retry_policy=_ONCE)
         except ActivityError as failure:
@@ -345,7 +338,7 @@ async def side_by_side(ctx: Context) -> Record:
 async def worker_restarts(ctx: Context) -> Record:
     """An activity whose worker disappeared is retried by the next worker after its timeout."""
     async with ctx.worker(workflows=[OneActivity], activities=_ACTIVITIES):
-        handle = await _one(ctx, "never_ends", start_to_close_timeout=1.5, attempts=2)
+        handle = await _one(ctx, ctx.workflow_id(), "never_ends", start_to_close_timeout=1.5, attempts=2)
         await ctx.until(lambda: ctx.proto_describe(handle.id), _started)
     async with ctx.worker(workflows=[OneActivity], activities=_ACTIVITIES):
         outcome = await ctx.attempt(handle.result())

@@ -465,7 +465,7 @@ async def replay(ctx: Context) -> Record:
         basket = await _start_basket(ctx)
         await basket.execute_update(Basket.replace, args=["a", "b"], id="u1")
         await basket.signal(Basket.finish)
-        handles = {"nap": nap, "versioned": versioned, "basket": basket}
+        handles: dict[str, WorkflowHandle[Any, Any]] = {"nap": nap, "versioned": versioned, "basket": basket}
         for handle in handles.values():
             await handle.result()
     replayer = Replayer(workflows=[Napper, Basket, Versioned], workflow_runner=UnsandboxedWorkflowRunner())
@@ -480,11 +480,10 @@ async def replay(ctx: Context) -> Record:
 async def high_level_errors(ctx: Context) -> Record:
     """Errors that the client library turns into exceptions of its own."""
     workflow_id = ctx.workflow_id()
-    start = {"id": workflow_id, "task_queue": ctx.queue}
-    await ctx.client.start_workflow("Nobody", **start)
+    await ctx.client.start_workflow("Nobody", id=workflow_id, task_queue=ctx.queue)
     ghost = ctx.client.get_workflow_handle(ctx.name("ghost"))
     record = {
-        "started twice": await ctx.attempt(ctx.client.start_workflow("Nobody", **start)),
+        "started twice": await ctx.attempt(ctx.client.start_workflow("Nobody", id=workflow_id, task_queue=ctx.queue)),
         "signal ghost": await ctx.attempt(ghost.signal("s")),
         "describe ghost": await ctx.attempt(ghost.describe()),
         "result of ghost": await ctx.attempt(ghost.result()),

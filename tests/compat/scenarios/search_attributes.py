@@ -121,7 +121,9 @@ async def start_refusals(ctx: Context) -> Record:
         "too big": {"CompatText": "x" * 2049},
     }
     return {
-        name: await ctx.attempt(ctx.start(ctx.workflow_id(name.replace(" ", "-")), search_attributes=attributes(**values)))
+        name: await ctx.attempt(
+            ctx.start(ctx.workflow_id(name.replace(" ", "-")), search_attributes=attributes(**values))
+        )
         for name, values in bad.items()
     }
 

@@ -6,9 +6,9 @@ import temporalio.api.common.v1 as common_pb
 import temporalio.api.enums.v1 as enums
 import temporalio.api.workflowservice.v1 as service_pb
 
-from harness import commands
+from harness import commands, records
 from harness.context import CLIENT_IDENTITY, Context
-from harness.raw import RawWorker, task_record
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -39,7 +39,7 @@ async def wakes_workflow(ctx: Context) -> Record:
     await worker.run_task()
     answer = await ctx.attempt(ctx.signal(workflow_id, "hello", "world", 1))
     task = await worker.run_task(commands.complete_workflow())
-    return {"answer": answer, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"answer": answer, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -50,7 +50,7 @@ async def joins_scheduled_task(ctx: Context) -> Record:
     await ctx.signal(workflow_id, "one")
     await ctx.signal(workflow_id, "two")
     task = await worker.run_task(commands.complete_workflow())
-    return {"task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -64,7 +64,7 @@ async def buffered_while_task_runs(ctx: Context) -> Record:
     running = await ctx.history(workflow_id)
     await worker.complete(task, commands.start_timer("t", 600))
     second = await worker.run_task(commands.complete_workflow())
-    return {"running": running, "second": task_record(second), "history": await ctx.history(workflow_id)}
+    return {"running": running, "second": records.message(second), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -76,7 +76,7 @@ async def buffered_blocks_close(ctx: Context) -> Record:
     await ctx.signal(workflow_id, "wait for me")
     error = await ctx.attempt(worker.complete(task, commands.complete_workflow("hasty")))
     second = await worker.run_task(commands.complete_workflow("patient"))
-    return {"error": error, "second": task_record(second), "history": await ctx.history(workflow_id)}
+    return {"error": error, "second": records.message(second), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -165,9 +165,7 @@ async def with_start_closed(ctx: Context) -> Record:
     await ctx.start(workflow_id)
     await worker.run_task(commands.complete_workflow())
     rejected = await ctx.attempt(
-        _signal_with_start(
-            ctx, workflow_id, workflow_id_reuse_policy=_REUSE.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
-        )
+        _signal_with_start(ctx, workflow_id, workflow_id_reuse_policy=_REUSE.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE)
     )
     failed_only = await ctx.attempt(
         _signal_with_start(

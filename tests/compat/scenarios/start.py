@@ -10,7 +10,7 @@ import temporalio.api.workflow.v1 as workflow_pb
 
 from harness import commands, records
 from harness.context import Context
-from harness.raw import RawWorker, task_record
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -40,7 +40,7 @@ async def every_field(ctx: Context) -> Record:
     await worker.complete(task, commands.complete_workflow("done"))
     return {
         "started": records.message(started),
-        "task": task_record(task),
+        "task": records.message(task),
         "open": open_description,
         "closed": await ctx.describe(workflow_id),
         "history": await ctx.history(workflow_id),

@@ -1,6 +1,7 @@
 """What the server says about itself, and its task queues."""
 
 import asyncio
+from functools import partial
 
 import temporalio.api.enums.v1 as enums
 import temporalio.api.operatorservice.v1 as operator_pb
@@ -66,7 +67,7 @@ async def search_attribute_changes(ctx: Context) -> Record:
     """Adding what exists, adding reserved names, removing what does not exist."""
     kinds = enums.IndexedValueType
 
-    async def add(name: str, kind: int) -> Record:
+    async def add(name: str, kind: "enums.IndexedValueType.ValueType") -> Record:
         request = operator_pb.AddSearchAttributesRequest(namespace=ctx.namespace, search_attributes={name: kind})
         return await ctx.attempt(ctx.operator_rpc("add_search_attributes", request))
 
@@ -89,22 +90,20 @@ async def search_attribute_changes(ctx: Context) -> Record:
 async def describe_task_queue(ctx: Context) -> Record:
     """Pollers of a queue show up with their identity, by kind of queue."""
     worker = RawWorker(ctx)
-    polls = [asyncio.create_task(worker.workflow_task()), asyncio.create_task(worker.activity_task())]
+    workflow_poll = asyncio.create_task(worker.workflow_task())
+    activity_poll = asyncio.create_task(worker.activity_task())
     record: Record = {}
     for kind in (_TYPE.TASK_QUEUE_TYPE_WORKFLOW, _TYPE.TASK_QUEUE_TYPE_ACTIVITY):
         request = service_pb.DescribeTaskQueueRequest(
             namespace=ctx.namespace, task_queue=ctx.task_queue(), task_queue_type=kind
         )
-        answer = await ctx.until(
-            lambda request=request: ctx.rpc("describe_task_queue", request), lambda answer: bool(answer.pollers)
-        )
+        answer = await ctx.until(partial(ctx.rpc, "describe_task_queue", request), lambda answer: bool(answer.pollers))
         record[_TYPE.Name(kind)] = [
             {"identity": poller.identity, "seen": poller.HasField("last_access_time")} for poller in answer.pollers
         ]
     await ctx.start()
-    task = await polls[0]
-    await worker.complete(task, commands.schedule_activity("a", ctx.queue))
-    await worker.complete_activity((await polls[1]).task_token)
+    await worker.complete(await workflow_poll, commands.schedule_activity("a", ctx.queue))
+    await worker.complete_activity((await activity_poll).task_token)
     return record
 
 

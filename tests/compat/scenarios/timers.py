@@ -1,8 +1,8 @@
 """User timers."""
 
-from harness import commands
+from harness import commands, records
 from harness.context import Context
-from harness.raw import RawWorker, task_record
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -15,7 +15,7 @@ async def fires(ctx: Context) -> Record:
     await worker.run_task(commands.with_metadata(commands.start_timer("t", 0.3), summary="short nap"))
     pending = await ctx.describe(workflow_id)
     task = await worker.run_task(commands.complete_workflow())
-    return {"pending": pending, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"pending": pending, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -88,7 +88,7 @@ async def duplicate_id(ctx: Context) -> Record:
     error = await ctx.attempt(worker.complete(task, commands.start_timer("t", 600), commands.start_timer("t", 600)))
     again = await worker.workflow_task()
     await worker.complete(again, commands.complete_workflow())
-    return {"error": error, "again": task_record(again), "history": await ctx.history(workflow_id)}
+    return {"error": error, "again": records.message(again), "history": await ctx.history(workflow_id)}
 
 
 @scenario

@@ -11,9 +11,9 @@ import temporalio.api.workflowservice.v1 as service_pb
 from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.message import Message
 
-from harness import commands
+from harness import commands, records
 from harness.context import CLIENT_IDENTITY, Context, execution
-from harness.raw import RawWorker, WorkflowTask, task_record
+from harness.raw import RawWorker, WorkflowTask
 from harness.records import Record
 from harness.registry import scenario
 
@@ -25,7 +25,12 @@ _CONFLICT = enums.WorkflowIdConflictPolicy
 
 
 def _request(
-    ctx: Context, workflow_id: str, update_id: str = "u1", *, stage: int = _COMPLETED, name: str = "change"
+    ctx: Context,
+    workflow_id: str,
+    update_id: str = "u1",
+    *,
+    stage: "_STAGE.ValueType" = _COMPLETED,
+    name: str = "change",
 ) -> service_pb.UpdateWorkflowExecutionRequest:
     return service_pb.UpdateWorkflowExecutionRequest(
         namespace=ctx.namespace,
@@ -43,7 +48,7 @@ def _send(ctx: Context, workflow_id: str, update_id: str = "u1", **fields: Any) 
     return asyncio.create_task(ctx.attempt(ctx.rpc("update_workflow_execution", request)))
 
 
-async def _poll(ctx: Context, workflow_id: str, update_id: str, *, stage: int = _COMPLETED) -> Record:
+async def _poll(ctx: Context, workflow_id: str, update_id: str, *, stage: "_STAGE.ValueType" = _COMPLETED) -> Record:
     request = service_pb.PollWorkflowExecutionUpdateRequest(
         namespace=ctx.namespace,
         update_ref=update_pb.UpdateRef(workflow_execution=execution(workflow_id), update_id=update_id),
@@ -125,7 +130,7 @@ async def completes(ctx: Context) -> Record:
     await _reply(worker, task, _accept(task, "u1"), _respond("u1", "result", 1))
     return {
         "answer": await update,
-        "task": task_record(task),
+        "task": records.message(task),
         "during": during,
         "history": await ctx.history(workflow_id),
     }
@@ -141,7 +146,7 @@ async def sticky(ctx: Context) -> Record:
     update = _send(ctx, workflow_id)
     task = await poll
     await _reply(worker, task, _accept(task, "u1"), _respond("u1", "result"))
-    return {"answer": await update, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"answer": await update, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -153,7 +158,7 @@ async def rejected(ctx: Context) -> Record:
     answer = await _reply(worker, task, _reject(task, "u1", "not valid"))
     return {
         "answer": await update,
-        "completion": task_record(answer),
+        "completion": records.message(answer),
         "poll": await _poll(ctx, workflow_id, "u1"),
         "history": await ctx.history(workflow_id),
     }
@@ -181,9 +186,7 @@ async def accepted_then_completed(ctx: Context) -> Record:
     task = await worker.workflow_task()
     await _reply(worker, task, _accept(task, "u1"), then=(commands.start_timer("t", 0.2),))
     accepted = await update
-    now = await _poll(
-        ctx, workflow_id, "u1", stage=_STAGE.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_UNSPECIFIED
-    )
+    now = await _poll(ctx, workflow_id, "u1", stage=_STAGE.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_UNSPECIFIED)
     poll = asyncio.create_task(_poll(ctx, workflow_id, "u1"))
     await _reply(worker, await worker.workflow_task(), _respond("u1", "later"))
     return {
@@ -246,7 +249,7 @@ async def two_in_one_task(ctx: Context) -> Record:
     return {
         "first": await first,
         "second": await second,
-        "task": task_record(task),
+        "task": records.message(task),
         "history": await ctx.history(workflow_id),
     }
 
@@ -274,7 +277,7 @@ async def while_task_runs(ctx: Context) -> Record:
     await _reply(worker, task, _accept(task, "u1"), _respond("u1", "next"))
     return {
         "answer": await update,
-        "messages": task_record(task)["messages"],
+        "messages": records.message(task)["messages"],
         "history": await ctx.history(workflow_id),
     }
 
@@ -331,7 +334,7 @@ async def task_fails(ctx: Context) -> Record:
     await worker.fail(await worker.workflow_task())
     task = await worker.workflow_task()
     await _reply(worker, task, _accept(task, "u1"), _respond("u1", "second time"))
-    return {"answer": await update, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"answer": await update, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -417,7 +420,7 @@ async def refusals(ctx: Context) -> Record:
 
 
 def _with_start(
-    ctx: Context, workflow_id: str, update_id: str = "u1", *, stage: int = _COMPLETED, **start: Any
+    ctx: Context, workflow_id: str, update_id: str = "u1", *, stage: "_STAGE.ValueType" = _COMPLETED, **start: Any
 ) -> "asyncio.Task[Record]":
     start.setdefault("workflow_id_conflict_policy", _CONFLICT.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING)
     operation = service_pb.ExecuteMultiOperationRequest.Operation
@@ -438,7 +441,7 @@ async def with_start_new(ctx: Context) -> Record:
     call = _with_start(ctx, workflow_id, input=commands.payloads("start"))
     task = await worker.workflow_task()
     await _reply(worker, task, _accept(task, "u1"), _respond("u1", "both"))
-    return {"answer": await call, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"answer": await call, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -515,9 +518,7 @@ async def with_start_refusals(ctx: Context) -> Record:
     eager = operation(start_workflow=ctx.start_request(workflow_id, request_eager_execution=True))
     delayed = operation(start_workflow=ctx.start_request(workflow_id, workflow_start_delay=commands.seconds(1)))
     nameless = operation(update_workflow=_request(ctx, workflow_id, name=""))
-    typeless = operation(
-        start_workflow=ctx.start_request(workflow_id, workflow_type=common_pb.WorkflowType())
-    )
+    typeless = operation(start_workflow=ctx.start_request(workflow_id, workflow_type=common_pb.WorkflowType()))
     shapes = {
         "nothing": [],
         "only start": [start],

@@ -86,7 +86,7 @@ async def queries(ctx: Context) -> Record:
         "CompatKeyword != 'running'",
         "CompatKeyword IS NULL",
         "CompatInt = 5 OR (CompatKeyword = 'failed' AND CloseTime IS NOT NULL)",
-        "`CompatKeyword` = \"running\"",
+        '`CompatKeyword` = "running"',
         "HistoryLength > 4",
         "ExecutionDuration > 0",
         "ExecutionDuration < '1h'",

@@ -1,14 +1,16 @@
 """Workflow tasks: failures, transient attempts, timeouts, stickiness, heartbeats and refused completions."""
 
+from datetime import timedelta
+
 import temporalio.api.command.v1 as command_pb
+import temporalio.api.common.v1 as common_pb
 import temporalio.api.enums.v1 as enums
 import temporalio.api.sdk.v1 as sdk_pb
-import temporalio.api.common.v1 as common_pb
 import temporalio.api.workflowservice.v1 as service_pb
 
-from harness import commands
-from harness.context import CLIENT_IDENTITY, Context, execution
-from harness.raw import RawWorker, task_record
+from harness import commands, records
+from harness.context import WORKER_IDENTITY, Context, execution
+from harness.raw import RawWorker
 from harness.records import Record
 from harness.registry import scenario
 
@@ -23,7 +25,7 @@ async def first_failure_is_recorded(ctx: Context) -> Record:
     attempts, after = [], []
     for _ in range(3):
         task = await worker.workflow_task()
-        attempts.append(task_record(task))
+        attempts.append(records.message(task))
         await worker.fail(task)
         after.append(len((await ctx.proto_history(workflow_id)).events))
     pending = await ctx.describe(workflow_id)
@@ -32,7 +34,7 @@ async def first_failure_is_recorded(ctx: Context) -> Record:
         "attempts": attempts,
         "events after each failure": after,
         "pending": pending,
-        "last": task_record(task),
+        "last": records.message(task),
         "history": await ctx.history(workflow_id),
     }
 
@@ -61,7 +63,7 @@ async def signal_ends_transient_streak(ctx: Context) -> Record:
     await worker.fail(await worker.workflow_task())
     await ctx.signal(workflow_id, "news")
     task = await worker.run_task(commands.complete_workflow())
-    return {"task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -107,7 +109,7 @@ async def start_to_close_timeout(ctx: Context) -> Record:
     late_failure = await ctx.attempt(worker.fail(first))
     await worker.complete(second, commands.complete_workflow("in time"))
     return {
-        "second": task_record(second),
+        "second": records.message(second),
         "late": late,
         "late failure": late_failure,
         "history": await ctx.history(workflow_id),
@@ -146,7 +148,7 @@ async def sticky_gets_partial_history(ctx: Context) -> Record:
     task = await poll
     running = await ctx.describe(workflow_id)
     await worker.complete(task, commands.complete_workflow())
-    return {"running": running, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"running": running, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -160,7 +162,7 @@ async def sticky_schedule_to_start_timeout(ctx: Context) -> Record:
     await worker.complete(await poll, sticky_seconds=1)
     await ctx.signal(workflow_id, "not polled for")
     task = await worker.run_task(commands.complete_workflow())
-    return {"task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -171,7 +173,7 @@ async def sticky_worker_gone(ctx: Context) -> Record:
     await worker.run_task(sticky_seconds=600)
     await ctx.signal(workflow_id, "go")
     task = await worker.run_task(commands.complete_workflow())
-    return {"task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -187,8 +189,8 @@ async def sticky_failure_clears_stickiness(ctx: Context) -> Record:
     await worker.fail(normal)
     last = await worker.run_task(commands.complete_workflow())
     return {
-        "normal": task_record(normal),
-        "last": task_record(last),
+        "normal": records.message(normal),
+        "last": records.message(last),
         "history": await ctx.history(workflow_id),
     }
 
@@ -203,7 +205,7 @@ async def sticky_start_to_close_timeout(ctx: Context) -> Record:
     await ctx.signal(workflow_id, "go")
     await poll
     task = await worker.run_task(commands.complete_workflow())
-    return {"task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -218,7 +220,7 @@ async def reset_sticky_task_queue(ctx: Context) -> Record:
     task = await worker.run_task(commands.complete_workflow())
     request.execution.workflow_id = ctx.name("ghost")
     ghost = await ctx.attempt(ctx.rpc("reset_sticky_task_queue", request))
-    return {"answer": answer, "ghost": ghost, "task": task_record(task), "history": await ctx.history(workflow_id)}
+    return {"answer": answer, "ghost": ghost, "task": records.message(task), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -233,7 +235,7 @@ async def heartbeat(ctx: Context) -> Record:
             task, sticky_seconds=10, force_create_new_workflow_task=True, return_new_workflow_task=True
         )
         task = answer.workflow_task
-        tasks.append(task_record(answer))
+        tasks.append(records.message(answer))
     await worker.complete(task, commands.complete_workflow())
     return {"tasks": tasks, "history": await ctx.history(workflow_id)}
 
@@ -247,7 +249,7 @@ async def new_task_returned_inline(ctx: Context) -> Record:
     await ctx.signal(workflow_id, "meanwhile")
     answer = await worker.complete(task, sticky_seconds=10, return_new_workflow_task=True)
     await worker.complete(answer.workflow_task, commands.complete_workflow())
-    return {"answer": task_record(answer), "history": await ctx.history(workflow_id)}
+    return {"answer": records.message(answer), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -257,7 +259,7 @@ async def nothing_returned_inline(ctx: Context) -> Record:
     await ctx.start(workflow_id)
     task = await worker.workflow_task()
     answer = await worker.complete(task, return_new_workflow_task=True)
-    return {"answer": task_record(answer), "history": await ctx.history(workflow_id)}
+    return {"answer": records.message(answer), "history": await ctx.history(workflow_id)}
 
 
 @scenario
@@ -376,22 +378,17 @@ async def markers(ctx: Context) -> Record:
 @scenario
 async def poll_refusals(ctx: Context) -> Record:
     """Polls that cannot be right: no queue, a long identity, a short deadline, an unknown namespace."""
-    queue = ctx.task_queue()
-    identity = {"identity": CLIENT_IDENTITY}
+    queue, poll = ctx.task_queue(), service_pb.PollWorkflowTaskQueueRequest
     requests = {
-        "no queue": service_pb.PollWorkflowTaskQueueRequest(namespace=ctx.namespace, **identity),
-        "long identity": service_pb.PollWorkflowTaskQueueRequest(
-            namespace=ctx.namespace, task_queue=queue, identity="x" * 1001
-        ),
-        "unknown namespace": service_pb.PollWorkflowTaskQueueRequest(
-            namespace="no-such-namespace", task_queue=queue, **identity
-        ),
+        "no queue": poll(namespace=ctx.namespace, identity=WORKER_IDENTITY),
+        "long identity": poll(namespace=ctx.namespace, task_queue=queue, identity="x" * 1001),
+        "unknown namespace": poll(namespace="no-such-namespace", task_queue=queue, identity=WORKER_IDENTITY),
     }
     record = {
         name: await ctx.attempt(ctx.rpc("poll_workflow_task_queue", request)) for name, request in requests.items()
     }
-    short = service_pb.PollWorkflowTaskQueueRequest(namespace=ctx.namespace, task_queue=queue, **identity)
+    short = poll(namespace=ctx.namespace, task_queue=queue, identity=WORKER_IDENTITY)
     record["short deadline"] = await ctx.attempt(
-        ctx.rpc("poll_workflow_task_queue", short, timeout=commands.seconds(1))
+        ctx.rpc("poll_workflow_task_queue", short, timeout=timedelta(seconds=1))
     )
     return record
