@@ -2,26 +2,26 @@
 //!
 //! It decides nothing. It owns at most three futures: a timer, a turn's end, a wait for room among the notices.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use actix::{
     Actor, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, Context, Handler, SpawnHandle, dev::channel,
     fut::wrap_future,
 };
 use proto::{ids::QueueKey, time::Timestamp};
-use tokio::sync::oneshot;
 
 use crate::{
     config::Config,
-    error::{AskError, QueryError},
-    handle::{Clock, Hooks, Notice, Polled, QueryAnswer, QueueHandle, Return, Returns},
-    input::{Input, PollToken, QueryId},
+    error::AskError,
+    handle::{Clock, Hooks, Notice, Polled, QueueHandle, Return, Returns},
+    input::{Input, PollToken},
     life::{Counted, Life},
     limits,
     message::Message,
     notices::{Dropped, Notices},
     output::{Give, Output},
     queue::Queue,
+    replies::Replies,
 };
 
 /// Starts a queue's actor on an arbiter. It stops when the last handle is dropped.
@@ -33,13 +33,13 @@ pub fn start(arbiter: &ArbiterHandle, key: QueueKey, config: &Arc<Config>, hooks
     let actor = QueueActor {
         core: Queue::new(&key, Arc::clone(config), now),
         clock: hooks.clock,
-        polls: HashMap::new(),
-        queries: HashMap::new(),
+        replies: Replies::default(),
         returns: Arc::clone(&returns),
         notices: Notices::new(key.clone(), hooks.notices),
         out: Vec::new(),
         armed: None,
         messages: 0,
+        stopping: false,
         life: Life::new(key.clone(), hooks.metrics, hooks.ended),
     };
     // Made by hand, not by `start_in_arbiter`: the mailbox has its capacity from the first message on.
@@ -56,19 +56,24 @@ impl actix::Message for Message {
 pub(crate) struct QueueActor {
     core: Queue,
     clock: Clock,
-    polls: HashMap<PollToken, oneshot::Sender<Result<Polled, AskError>>>,
-    queries: HashMap<QueryId, oneshot::Sender<Result<QueryAnswer, QueryError>>>,
+    replies: Replies,
     returns: Arc<Returns>,
     notices: Notices,
     out: Vec<Output>,
     armed: Option<(Timestamp, SpawnHandle)>,
     /// Handled in this turn.
     messages: usize,
+    stopping: bool,
     life: Life,
 }
 
 impl Actor for QueueActor {
     type Context = Context<Self>;
+
+    /// Begins to wait, for nobody at first.
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.wake(ctx);
+    }
 }
 
 impl Handler<Message> for QueueActor {
@@ -89,17 +94,16 @@ impl Handler<Message> for QueueActor {
             // Whoever sent it may be gone by the time it is read.
             Message::Poll { reply, .. } if reply.is_closed() => self.life.metrics.polls_cancelled.add(1),
             Message::Poll { token, input, reply } => {
-                self.polls.insert(token, reply);
+                self.replies.polls.insert(token, reply);
                 self.step(input, now);
             }
             Message::Query { reply, .. } if reply.is_closed() => {}
             Message::Query { id, input, reply } => {
-                self.queries.insert(id, reply);
+                self.replies.queries.insert(id, reply);
                 self.step(input, now);
             }
             Message::Answer { id, answer, reply } => {
-                let query = self.queries.remove(&id);
-                let taken = query.is_some_and(|query| query.send(Ok(*answer)).is_ok());
+                let taken = self.replies.end_query(id, Ok(*answer));
                 self.step(Input::QueryGone(id), now);
                 // The worker may be gone; the answer has arrived all the same.
                 let _ = reply.send(taken);
@@ -111,6 +115,7 @@ impl Handler<Message> for QueueActor {
             }
             Message::View(reply) => drop(reply.send(self.core.view(now))),
             Message::Returned => {}
+            Message::Stop => self.stopping = true,
         }
         self.deliver(now, ctx);
         self.arm(now, ctx);
@@ -131,14 +136,14 @@ impl QueueActor {
         for what in self.returns.take() {
             match what {
                 Return::PollGone(token) => {
-                    if self.polls.remove(&token).is_some() {
+                    if self.replies.polls.remove(&token).is_some() {
                         self.life.metrics.polls_cancelled.add(1);
                         self.step(Input::PollerGone(token), now);
                     }
                 }
                 Return::Undelivered(give) => self.undelivered(*give, now),
                 Return::QueryGone(id) => {
-                    self.queries.remove(&id);
+                    self.replies.queries.remove(&id);
                     self.step(Input::QueryGone(id), now);
                 }
             }
@@ -170,17 +175,15 @@ impl QueueActor {
             Output::Give { token, give } => self.give(token, give, now),
             Output::Empty(token) => {
                 metrics.poll_timeouts.add(1);
-                self.reply(token, Ok(Polled::Empty));
+                self.replies.end_poll(token, Ok(Polled::Empty));
             }
             Output::PollRefused(token) => {
                 metrics.polls_refused.add(1);
-                self.reply(token, Err(AskError::TooManyPolls));
+                self.replies.end_poll(token, Err(AskError::TooManyPolls));
             }
             Output::QueryEnded { id, why } => {
                 metrics.queries_failed.add(1);
-                if let Some(query) = self.queries.remove(&id) {
-                    drop(query.send(Err(why.into())));
-                }
+                self.replies.end_query(id, Err(why.into()));
             }
             Output::Refuse { ticket, why } => {
                 metrics.refused(why);
@@ -193,21 +196,9 @@ impl QueueActor {
 
     fn give(&mut self, token: PollToken, give: Give, now: Timestamp) {
         let counted = Counted::of(&give, now);
-        let sent = match self.polls.remove(&token) {
-            Some(poll) => poll.send(Ok(Polled::Task(Box::new(give)))),
-            None => Err(Ok(Polled::Task(Box::new(give)))),
-        };
-        match sent {
+        match self.replies.give(token, give) {
             Ok(()) => counted.count(&self.life.metrics),
-            Err(Ok(Polled::Task(give))) => self.undelivered(*give, now),
-            Err(_) => {}
-        }
-    }
-
-    fn reply(&mut self, token: PollToken, answer: Result<Polled, AskError>) {
-        if let Some(poll) = self.polls.remove(&token) {
-            // Nothing is lost when the caller is gone.
-            drop(poll.send(answer));
+            Err(give) => self.undelivered(give, now),
         }
     }
 
@@ -226,25 +217,25 @@ impl QueueActor {
         }));
     }
 
-    /// Keeps one timer, at or before the core's next deadline.
+    /// Keeps one timer, at or before the core's next deadline. A timer would keep an actor without handles alive.
     fn arm(&mut self, now: Timestamp, ctx: &mut Context<Self>) {
-        let Some((at, _)) = self.core.next_deadline() else {
-            return;
-        };
+        let wanted = !self.stopping && ctx.connected();
+        let deadline = self.core.next_deadline().filter(|_| wanted).map(|(at, _)| at);
         if let Some((armed, timer)) = self.armed {
-            if armed <= at {
+            if deadline.is_some_and(|at| armed <= at) {
                 return;
             }
             ctx.cancel_future(timer);
         }
-        let timer = ctx.run_later(at.since(now), |actor, ctx| {
-            actor.armed = None;
-            let now = (actor.clock)();
-            actor.take_returns(now);
-            actor.step(Input::Tick, now);
-            actor.deliver(now, ctx);
-            actor.arm(now, ctx);
-        });
-        self.armed = Some((at, timer));
+        self.armed = deadline.map(|at| (at, ctx.run_later(at.since(now), Self::wake)));
+    }
+
+    fn wake(&mut self, ctx: &mut Context<Self>) {
+        self.armed = None;
+        let now = (self.clock)();
+        self.take_returns(now);
+        self.step(Input::Tick, now);
+        self.deliver(now, ctx);
+        self.arm(now, ctx);
     }
 }

@@ -314,6 +314,13 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // When the mailbox is full the actor sees that it has no handles when its timer fires.
+        drop(self.addr.try_send(Message::Stop));
+    }
+}
+
 /// A poll that waits; dropped unanswered it tells the queue.
 struct OpenPoll<'a> {
     shared: &'a Shared,

@@ -15,5 +15,6 @@ pub mod metrics;
 mod notices;
 pub mod output;
 pub mod queue;
+mod replies;
 pub mod ticket;
 pub mod view;

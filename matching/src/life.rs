@@ -101,12 +101,10 @@ impl Counted {
 
     pub(crate) fn count(&self, metrics: &Metrics) {
         metrics.poll_latency.record(self.waited);
+        metrics.poll_success.add(1);
         if self.sync {
-            &metrics.poll_success_sync
-        } else {
-            &metrics.poll_success
+            metrics.poll_success_sync.add(1);
         }
-        .add(1);
         let Some(dispatch) = self.dispatch else {
             metrics.queries_given.add(1);
             return;

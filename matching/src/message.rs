@@ -36,4 +36,6 @@ pub(crate) enum Message {
     View(oneshot::Sender<QueueView>),
     /// Something is among the returns.
     Returned,
+    /// The last handle goes.
+    Stop,
 }

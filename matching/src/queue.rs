@@ -122,18 +122,8 @@ impl Queue {
 
     fn announce(&mut self, ticket: Ticket, now: Timestamp, out: &mut Vec<Output>) {
         self.used = now;
-        if self.draining {
-            out.push(Output::Refuse {
-                ticket,
-                why: Refusal::Draining,
-            });
-            return;
-        }
-        if self.sticky && !self.poller_near(limits::STICKY_POLLER_WINDOW, now) {
-            out.push(Output::Refuse {
-                ticket,
-                why: Refusal::StickyWorkerUnavailable,
-            });
+        if let Some((why, _)) = self.closed(now) {
+            out.push(Output::Refuse { ticket, why });
             return;
         }
         let id = ticket.id();
@@ -252,10 +242,8 @@ impl Queue {
         out: &mut Vec<Output>,
     ) {
         self.used = now;
-        let refusal = if self.draining {
-            Some(QueryEnd::Draining)
-        } else if self.sticky && !self.poller_near(limits::STICKY_POLLER_WINDOW, now) {
-            Some(QueryEnd::StickyWorkerUnavailable)
+        let refusal = if let Some((_, why)) = self.closed(now) {
+            Some(why)
         } else if !self.poller_near(limits::QUERY_POLLER_WINDOW, now) && !self.awaits_first_poller(now) {
             Some(QueryEnd::NoPoller)
         } else if self.queries.len() >= self.config.queries_max.get()

@@ -95,26 +95,38 @@ impl Queue {
 
     /// Takes back what reached nobody; `pair` gives it again.
     pub(super) fn undelivered(&mut self, given: Given, now: Timestamp, out: &mut Vec<Output>) {
+        let closed = self.closed(now);
         match given {
             Given::Ticket(ticket) => {
                 self.flow.returned(ticket.priority, now);
                 self.rate.pacer.refund();
                 let id = ticket.id();
-                if self.draining {
-                    out.push(Output::Refuse {
-                        ticket,
-                        why: Refusal::Draining,
-                    });
+                if let Some((why, _)) = closed {
+                    out.push(Output::Refuse { ticket, why });
                 } else if !self.backlog.contains(&id) {
                     self.backlog.put_back(id, ticket);
                 }
             }
             Given::Query { id, task } => {
                 self.queries.put_back(id, task);
-                if self.draining {
-                    self.end_waiting_queries(QueryEnd::Draining, out);
+                if let Some((_, why)) = closed {
+                    self.end_waiting_queries(why, out);
                 }
             }
+        }
+    }
+
+    /// Says why the queue takes nothing, if so.
+    pub(super) fn closed(&self, now: Timestamp) -> Option<(Refusal, QueryEnd)> {
+        if self.draining {
+            Some((Refusal::Draining, QueryEnd::Draining))
+        } else if self.sticky && !self.poller_near(limits::STICKY_POLLER_WINDOW, now) {
+            Some((
+                Refusal::StickyWorkerUnavailable,
+                QueryEnd::StickyWorkerUnavailable,
+            ))
+        } else {
+            None
         }
     }
 }

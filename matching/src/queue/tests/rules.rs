@@ -1,4 +1,4 @@
-//! What goes to whom, and when things end.
+//! Which ticket goes to whom, and when polls end.
 
 use expect_test::expect;
 
@@ -137,14 +137,14 @@ fn a_poll_ends_empty_at_its_deadline() {
         run +60s
         ",
         &expect![[r#"
-              0.000 poll 1 60s
-              0.000 poll 2 5s
-              0.000 poll 3 0s
-                empty 3
-              5.000 tick for Poll
-                empty 2
-             30.000 announce a
-                give a at once after 30s scale -1 to 1
+            0.000 poll 1 60s
+            0.000 poll 2 5s
+            0.000 poll 3 0s
+              empty 3
+            5.000 tick for Poll
+              empty 2
+            30.000 announce a
+              give a at once after 30s scale -1 to 1
         "#]],
     );
 }
@@ -229,184 +229,6 @@ fn what_reached_nobody_goes_to_the_next_or_back_to_its_place() {
 }
 
 #[test]
-fn queries_go_before_tickets() {
-    check(
-        "
-        poll 1 60s
-        gone 1
-        announce a
-        query 1 10s
-        query 2 10s
-        poll 2 60s
-        poll 3 60s
-        poll 4 60s
-        poll 5 60s
-        query 3 10s
-        ",
-        &expect![[r#"
-              0.000 poll 1 60s
-              0.000 gone 1
-              0.000 announce a
-              0.000 query 1 10s
-              0.000 query 2 10s
-              0.000 poll 2 60s
-                give query 1 of 1 more to 2
-              0.000 poll 3 60s
-                give query 2 of 1 more to 3
-              0.000 poll 4 60s
-                give a to 4
-              0.000 poll 5 60s
-              0.000 query 3 10s
-                give query 3 to 5
-        "#]],
-    );
-}
-
-#[test]
-fn a_query_without_a_poller_is_refused_at_once() {
-    check(
-        "
-        query 1 10s
-        poll 1 1s
-        gone 1
-        +20s query 2 30s
-        +1ms query 3 10s
-        run +1m
-        ",
-        &expect![[r#"
-              0.000 query 1 10s
-                query 1 ends: NoPoller
-              0.000 poll 1 1s
-              0.000 gone 1
-             20.000 query 2 30s
-             20.001 query 3 10s
-                query 3 ends: NoPoller
-             50.000 tick for Query
-                query 2 ends: NoPoller
-        "#]],
-    );
-}
-
-#[test]
-fn a_young_queue_waits_for_its_first_poller() {
-    check(
-        "
-        queue workflow grace=2s
-        query 1 10s
-        +1s query 2 10s
-        run +5s
-        query 3 10s
-        ",
-        &expect![[r#"
-              0.000 query 1 10s
-              1.000 query 2 10s
-              2.000 tick for Query
-                query 1 ends: NoPoller
-                query 2 ends: NoPoller
-              6.000 query 3 10s
-                query 3 ends: NoPoller
-        "#]],
-    );
-    check(
-        "
-        queue workflow grace=2s
-        query 1 10s
-        +1s poll 1 10s
-        deadline
-        ",
-        &expect![[r#"
-              0.000 query 1 10s
-              1.000 poll 1 10s
-                give query 1 to 1
-              1.000 deadline in 9s for Query
-        "#]],
-    );
-}
-
-#[test]
-fn a_query_ends_at_its_deadline_wherever_it_is() {
-    check(
-        "
-        poll 1 60s
-        query 1 10s
-        query 2 5s
-        query 3 5s
-        query_gone 3
-        query 4 0s
-        run +11s
-        undelivered_query 1
-        poll 2 60s
-        ",
-        &expect![[r#"
-              0.000 poll 1 60s
-              0.000 query 1 10s
-                give query 1 to 1
-              0.000 query 2 5s
-              0.000 query 3 5s
-              0.000 query_gone 3
-              0.000 query 4 0s
-                query 4 ends: Deadline
-              5.000 tick for Query
-                query 2 ends: Deadline
-             10.000 tick for Query
-                query 1 ends: Deadline
-             11.000 undelivered_query 1
-             11.000 poll 2 60s
-        "#]],
-    );
-}
-
-#[test]
-fn a_query_that_reached_nobody_keeps_its_place() {
-    check(
-        "
-        poll 1 60s
-        query 1 10s
-        query 2 10s
-        undelivered_query 1
-        poll 2 60s
-        poll 3 60s
-        ",
-        &expect![[r#"
-              0.000 poll 1 60s
-              0.000 query 1 10s
-                give query 1 to 1
-              0.000 query 2 10s
-              0.000 undelivered_query 1
-              0.000 poll 2 60s
-                give query 1 to 2
-              0.000 poll 3 60s
-                give query 2 to 3
-        "#]],
-    );
-}
-
-#[test]
-fn queries_are_bounded() {
-    check(
-        "
-        queue workflow queries_max=2
-        poll 1 60s
-        query 1 10s
-        query 2 10s
-        query 3 10s
-        query_gone 1
-        query 4 10s
-        ",
-        &expect![[r#"
-              0.000 poll 1 60s
-              0.000 query 1 10s
-                give query 1 to 1
-              0.000 query 2 10s
-              0.000 query 3 10s
-                query 3 ends: Full
-              0.000 query_gone 1
-              0.000 query 4 10s
-        "#]],
-    );
-}
-
-#[test]
 fn a_sticky_queue_refuses_without_its_worker() {
     check(
         "
@@ -421,19 +243,19 @@ fn a_sticky_queue_refuses_without_its_worker() {
         query 3 5s
         ",
         &expect![[r#"
-              0.000 announce a
-                refuse a: StickyWorkerUnavailable
-              0.000 query 1 5s
-                query 1 ends: StickyWorkerUnavailable
-              0.000 poll 1 60s
-              0.000 announce b
-                give b at once to 1
-             10.000 announce c
-             10.000 query 2 5s
-             10.001 announce d
-                refuse d: StickyWorkerUnavailable
-             10.001 query 3 5s
-                query 3 ends: StickyWorkerUnavailable
+            0.000 announce a
+              refuse a: StickyWorkerUnavailable
+            0.000 query 1 5s
+              query 1 ends: StickyWorkerUnavailable
+            0.000 poll 1 60s
+            0.000 announce b
+              give b at once to 1
+            10.000 announce c
+            10.000 query 2 5s
+            10.001 announce d
+              refuse d: StickyWorkerUnavailable
+            10.001 query 3 5s
+              query 3 ends: StickyWorkerUnavailable
         "#]],
     );
 }
@@ -456,25 +278,25 @@ fn a_sticky_queue_fails_over_when_its_worker_shuts_down() {
         announce f
         ",
         &expect![[r#"
-              0.000 poll 1 60s key=k
-              0.000 announce a
-                give a at once to 1
-              0.000 announce b
-              0.000 announce c
-              0.000 query 1 5s
-              0.000 shutdown k
-                refuse b: StickyWorkerUnavailable
-                refuse c: StickyWorkerUnavailable
-                query 1 ends: StickyWorkerUnavailable
-              0.000 announce d
-                refuse d: StickyWorkerUnavailable
-              0.000 poll 2 60s key=k
-                empty 2
-              0.000 announce e
-                refuse e: StickyWorkerUnavailable
-             30.000 poll 3 60s key=k
-             30.000 announce f
-                give f at once to 3
+            0.000 poll 1 60s key=k
+            0.000 announce a
+              give a at once to 1
+            0.000 announce b
+            0.000 announce c
+            0.000 query 1 5s
+            0.000 shutdown k
+              refuse b: StickyWorkerUnavailable
+              refuse c: StickyWorkerUnavailable
+              query 1 ends: StickyWorkerUnavailable
+            0.000 announce d
+              refuse d: StickyWorkerUnavailable
+            0.000 poll 2 60s key=k
+              empty 2
+            0.000 announce e
+              refuse e: StickyWorkerUnavailable
+            30.000 poll 3 60s key=k
+            30.000 announce f
+              give f at once to 3
         "#]],
     );
 }
@@ -582,15 +404,15 @@ fn an_unused_queue_says_so_again_and_again() {
         run +10m
         ",
         &expect![[r#"
-              0.000 announce a
-              0.000 withdraw a
+            0.000 announce a
+            0.000 withdraw a
             300.000 tick for Idle
-                idle
+              idle
             360.000 poll 1 60s
             420.000 tick for Poll
-                empty 1
+              empty 1
             720.000 tick for Idle
-                idle
+              idle
         "#]],
     );
 }

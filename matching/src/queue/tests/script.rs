@@ -92,7 +92,7 @@ impl Run {
         let mut out = Vec::new();
         self.queue.handle(input, self.now, &mut out);
         for output in out {
-            writeln!(self.printed, "    {}", show(&output)).expect("string");
+            writeln!(self.printed, "  {}", show(&output)).expect("string");
         }
     }
 
@@ -181,7 +181,7 @@ impl Run {
 
     fn print(&mut self, what: &str) {
         let at = self.now.since(START).as_secs_f64();
-        writeln!(self.printed, "{at:>7.3} {what}").expect("string");
+        writeln!(self.printed, "{at:.3} {what}").expect("string");
     }
 
     fn print_deadline(&mut self) {
@@ -198,10 +198,10 @@ impl Run {
         let view = serde_json::to_value(self.queue.view(self.now)).expect("view is JSON");
         self.print(&format!("stats {}", view["stats"]));
         for level in view["stats_by_priority"].as_array().expect("levels") {
-            writeln!(self.printed, "    priority {} {}", level[0], level[1]).expect("string");
+            writeln!(self.printed, "  priority {} {}", level[0], level[1]).expect("string");
         }
         for poller in view["pollers"].as_array().expect("pollers") {
-            writeln!(self.printed, "    poller {poller}").expect("string");
+            writeln!(self.printed, "  poller {poller}").expect("string");
         }
     }
 }

@@ -22,25 +22,25 @@ fn the_rate_holds_tickets_back_and_lets_a_second_go_at_once() {
         +60s stats
         ",
         &expect![[r#"
-              0.000 announce a
-              0.000 announce b
-              0.000 announce c
-              0.000 announce d
-              0.000 poll 1 60s rate=2
-                give a of 3 more scale +1 to 1
-              0.000 poll 2 60s
-                give b of 2 more to 2
-              0.000 poll 3 60s
-              0.000 poll 4 60s
-              0.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":2,"rate_limiting_active":true,"tasks_add_rate":4.0,"tasks_dispatch_rate":2.0}
-                priority 3 {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":2,"rate_limiting_active":true,"tasks_add_rate":4.0,"tasks_dispatch_rate":2.0}
-                poller {"identity":"worker","last_access_time_ms":1700000000000,"max_tasks_per_second":null}
-              0.500 tick for Rate
-                give c after 500ms of 1 more to 3
-              1.000 tick for Rate
-                give d after 1s to 4
-             65.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
-                poller {"identity":"worker","last_access_time_ms":1700000000000,"max_tasks_per_second":null}
+            0.000 announce a
+            0.000 announce b
+            0.000 announce c
+            0.000 announce d
+            0.000 poll 1 60s rate=2
+              give a of 3 more scale +1 to 1
+            0.000 poll 2 60s
+              give b of 2 more to 2
+            0.000 poll 3 60s
+            0.000 poll 4 60s
+            0.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":2,"rate_limiting_active":true,"tasks_add_rate":4.0,"tasks_dispatch_rate":2.0}
+              priority 3 {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":2,"rate_limiting_active":true,"tasks_add_rate":4.0,"tasks_dispatch_rate":2.0}
+              poller {"identity":"worker","last_access_time_ms":1700000000000,"max_tasks_per_second":null}
+            0.500 tick for Rate
+              give c after 500ms of 1 more to 3
+            1.000 tick for Rate
+              give d after 1s to 4
+            65.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
+              poller {"identity":"worker","last_access_time_ms":1700000000000,"max_tasks_per_second":null}
         "#]],
     );
 }
@@ -298,26 +298,26 @@ fn stats_count_what_waits_here_and_in_the_shards() {
         +30s stats
         ",
         &expect![[r#"
-              0.000 announce a p1 age=2s
-              0.000 announce b
-              5.000 announce c
-              5.000 held_back 7 100 60s
-                credit shard 7 with 100
-              5.000 held_back 8 10 1s
-                credit shard 8 with 10
-              5.000 stats {"approximate_backlog_age_seconds":60.0,"approximate_backlog_count":113,"rate_limiting_active":false,"tasks_add_rate":0.6,"tasks_dispatch_rate":0.0}
-                priority 1 {"approximate_backlog_age_seconds":7.0,"approximate_backlog_count":1,"rate_limiting_active":false,"tasks_add_rate":0.2,"tasks_dispatch_rate":0.0}
-                priority 3 {"approximate_backlog_age_seconds":5.0,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.4,"tasks_dispatch_rate":0.0}
-              5.000 held_back 7 0 0s
-              5.000 poll 1 60s
-                give a of 12 more scale +1 to 1
-              5.000 stats {"approximate_backlog_age_seconds":5.0,"approximate_backlog_count":12,"rate_limiting_active":false,"tasks_add_rate":0.6,"tasks_dispatch_rate":0.2}
-                priority 1 {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.2,"tasks_dispatch_rate":0.2}
-                priority 3 {"approximate_backlog_age_seconds":5.0,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.4,"tasks_dispatch_rate":0.0}
-                poller {"identity":"worker","last_access_time_ms":1700000005000,"max_tasks_per_second":null}
-             35.000 stats {"approximate_backlog_age_seconds":35.0,"approximate_backlog_count":12,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
-                priority 3 {"approximate_backlog_age_seconds":35.0,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
-                poller {"identity":"worker","last_access_time_ms":1700000005000,"max_tasks_per_second":null}
+            0.000 announce a p1 age=2s
+            0.000 announce b
+            5.000 announce c
+            5.000 held_back 7 100 60s
+              credit shard 7 with 100
+            5.000 held_back 8 10 1s
+              credit shard 8 with 10
+            5.000 stats {"approximate_backlog_age_seconds":60.0,"approximate_backlog_count":113,"rate_limiting_active":false,"tasks_add_rate":0.6,"tasks_dispatch_rate":0.0}
+              priority 1 {"approximate_backlog_age_seconds":7.0,"approximate_backlog_count":1,"rate_limiting_active":false,"tasks_add_rate":0.2,"tasks_dispatch_rate":0.0}
+              priority 3 {"approximate_backlog_age_seconds":5.0,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.4,"tasks_dispatch_rate":0.0}
+            5.000 held_back 7 0 0s
+            5.000 poll 1 60s
+              give a of 12 more scale +1 to 1
+            5.000 stats {"approximate_backlog_age_seconds":5.0,"approximate_backlog_count":12,"rate_limiting_active":false,"tasks_add_rate":0.6,"tasks_dispatch_rate":0.2}
+              priority 1 {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.2,"tasks_dispatch_rate":0.2}
+              priority 3 {"approximate_backlog_age_seconds":5.0,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.4,"tasks_dispatch_rate":0.0}
+              poller {"identity":"worker","last_access_time_ms":1700000005000,"max_tasks_per_second":null}
+            35.000 stats {"approximate_backlog_age_seconds":35.0,"approximate_backlog_count":12,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
+              priority 3 {"approximate_backlog_age_seconds":35.0,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
+              poller {"identity":"worker","last_access_time_ms":1700000005000,"max_tasks_per_second":null}
         "#]],
     );
 }
@@ -335,20 +335,20 @@ fn pollers_are_shown_for_five_minutes() {
         stats
         ",
         &expect![[r#"
-              0.000 poll 1 0s worker=a rate=7
-                empty 1
-              1.000 poll 2 0s worker=b
-                empty 2
-              1.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
-                poller {"identity":"b","last_access_time_ms":1700000001000,"max_tasks_per_second":null}
-                poller {"identity":"a","last_access_time_ms":1700000000000,"max_tasks_per_second":7.0}
+            0.000 poll 1 0s worker=a rate=7
+              empty 1
+            1.000 poll 2 0s worker=b
+              empty 2
+            1.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
+              poller {"identity":"b","last_access_time_ms":1700000001000,"max_tasks_per_second":null}
+              poller {"identity":"a","last_access_time_ms":1700000000000,"max_tasks_per_second":7.0}
             300.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
-                poller {"identity":"b","last_access_time_ms":1700000001000,"max_tasks_per_second":null}
-                poller {"identity":"a","last_access_time_ms":1700000000000,"max_tasks_per_second":7.0}
+              poller {"identity":"b","last_access_time_ms":1700000001000,"max_tasks_per_second":null}
+              poller {"identity":"a","last_access_time_ms":1700000000000,"max_tasks_per_second":7.0}
             301.000 poll 3 0s worker=b
-                empty 3
+              empty 3
             301.000 stats {"approximate_backlog_age_seconds":0.0,"approximate_backlog_count":0,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
-                poller {"identity":"b","last_access_time_ms":1700000301000,"max_tasks_per_second":null}
+              poller {"identity":"b","last_access_time_ms":1700000301000,"max_tasks_per_second":null}
         "#]],
     );
 }

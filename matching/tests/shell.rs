@@ -1,0 +1,506 @@
+//! The wiring of actor and handle, on one thread with paused time: what the core decides reaches who waits.
+
+use std::{
+    future::poll_fn,
+    num::NonZeroUsize,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use actix_rt::{Arbiter, System};
+use perdure_matching::{
+    actor::start,
+    config::Config,
+    error::{AnswerError, AskError, QueryError},
+    handle::{Ended, Hooks, Notice, Polled, QueryAnswer, QueueHandle, QueueNotice},
+    input::{PollerInfo, QueryTask},
+    metrics::Metrics,
+    output::{Given, Refusal},
+    ticket::{Priority, Ticket},
+};
+use proto::{
+    ids::{NamespaceId, QueueKey, RunId, RunKey, ShardId, TaskKind, WorkflowId, WorkflowKey},
+    temporal::query::v1::WorkflowQuery,
+    time::Timestamp,
+};
+use tokio::sync::{mpsc, oneshot};
+
+const START: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+/// A queue with everything around it.
+struct Stand {
+    queue: QueueHandle,
+    notices: mpsc::Receiver<QueueNotice>,
+    ended: oneshot::Receiver<Ended>,
+    metrics: Arc<Metrics>,
+    began: tokio::time::Instant,
+    /// Makes the actor panic at its next message.
+    broken: Arc<AtomicBool>,
+}
+
+impl Stand {
+    fn new(sticky: bool, config: Config, notices_max: usize) -> Self {
+        let (notices_tx, notices) = mpsc::channel(notices_max);
+        let (ended_tx, ended) = oneshot::channel();
+        let metrics = Arc::new(Metrics::default());
+        let broken = Arc::new(AtomicBool::new(false));
+        let began = tokio::time::Instant::now();
+        let breaks = Arc::clone(&broken);
+        let hooks = Hooks {
+            clock: Arc::new(move || {
+                assert!(!breaks.load(SeqCst), "broken on purpose");
+                START + began.elapsed()
+            }),
+            notices: notices_tx,
+            metrics: Arc::clone(&metrics),
+            ended: Box::new(move |_, how| {
+                let _ = ended_tx.send(how);
+            }),
+        };
+        let queue = start(&Arbiter::current(), key(sticky), &Arc::new(config), hooks);
+        Self {
+            queue,
+            notices,
+            ended,
+            metrics,
+            began,
+            broken,
+        }
+    }
+
+    fn after(&self, seconds: u64) -> Timestamp {
+        START + self.began.elapsed() + Duration::from_secs(seconds)
+    }
+
+    async fn poll(&self, seconds: u64) -> Result<Polled, AskError> {
+        self.queue.poll(poller(), self.after(seconds)).await
+    }
+
+    /// Waits until the actor has handled all that was sent.
+    async fn settle(&self) {
+        self.queue.view().await.expect("alive");
+    }
+}
+
+/// Runs a test where the queue's actor shares its thread and its paused clock.
+fn run<F: Future>(test: impl FnOnce() -> F) -> F::Output {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("runtime")
+    };
+    System::with_tokio_rt(runtime).block_on(async { test().await })
+}
+
+fn stand() -> Stand {
+    Stand::new(false, Config::default(), 64)
+}
+
+fn key(sticky: bool) -> QueueKey {
+    let namespace_id = NamespaceId::from_bytes([1; 16]);
+    QueueKey {
+        namespace_id,
+        kind: TaskKind::Workflow,
+        sticky,
+        name: "orders".into(),
+    }
+}
+
+fn poller() -> PollerInfo {
+    PollerInfo {
+        identity: "worker".into(),
+        ..PollerInfo::default()
+    }
+}
+
+fn run_key(n: u8) -> RunKey {
+    let workflow_id = WorkflowId::from(format!("order-{n}"));
+    WorkflowKey {
+        namespace_id: NamespaceId::from_bytes([1; 16]),
+        workflow_id,
+    }
+    .run(RunId::from_bytes([n; 16]))
+}
+
+fn ticket(n: u8) -> Ticket {
+    Ticket {
+        run: run_key(n),
+        scheduled_event_id: 2,
+        attempt: 1,
+        shard: ShardId(1),
+        scheduled_time: START,
+        priority: Priority::default(),
+    }
+}
+
+fn query() -> QueryTask {
+    QueryTask {
+        run: run_key(9),
+        query: Box::new(WorkflowQuery::default()),
+    }
+}
+
+fn ticket_of(polled: Result<Polled, AskError>) -> Ticket {
+    match polled {
+        Ok(Polled::Task(give)) => match give.task {
+            Given::Ticket(ticket) => ticket,
+            Given::Query { .. } => panic!("a query"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lets a future begin.
+async fn begin<F: Future>(mut future: Pin<&mut F>) {
+    poll_fn(|context| {
+        assert!(future.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[test]
+fn a_waiting_poll_gets_the_ticket() {
+    run(async || {
+        let stand = stand();
+        let mut poll = pin!(stand.poll(60));
+        begin(poll.as_mut()).await;
+        stand.queue.announce(ticket(1)).expect("announced");
+        assert_eq!(ticket_of(poll.await), ticket(1));
+        assert_eq!(
+            (
+                stand.metrics.poll_success.value(),
+                stand.metrics.poll_success_sync.value()
+            ),
+            (1, 1)
+        );
+    });
+}
+
+#[test]
+fn a_waiting_ticket_goes_to_the_poll() {
+    run(async || {
+        let stand = stand();
+        stand
+            .queue
+            .announce_all(vec![ticket(1), ticket(2)])
+            .expect("announced");
+        assert_eq!(ticket_of(stand.poll(60).await), ticket(1));
+        stand.settle().await;
+        assert_eq!(stand.metrics.approximate_backlog_count.value(), 1);
+        assert_eq!(ticket_of(stand.poll(60).await), ticket(2));
+        assert_eq!(
+            (
+                stand.metrics.poll_success.value(),
+                stand.metrics.poll_success_sync.value()
+            ),
+            (2, 0)
+        );
+    });
+}
+
+#[test]
+fn a_poll_ends_at_its_deadline() {
+    run(async || {
+        let stand = stand();
+        assert_eq!(stand.poll(60).await, Ok(Polled::Empty));
+        assert_eq!(stand.began.elapsed().as_secs(), 60);
+        // An earlier deadline than the armed one moves the timer.
+        let mut long = pin!(stand.poll(60));
+        begin(long.as_mut()).await;
+        assert_eq!(stand.poll(5).await, Ok(Polled::Empty));
+        assert_eq!(stand.began.elapsed().as_secs(), 65);
+        assert_eq!(long.await, Ok(Polled::Empty));
+        assert_eq!(stand.began.elapsed().as_secs(), 120);
+    });
+}
+
+#[test]
+fn a_dropped_poll_is_passed_over() {
+    run(async || {
+        let stand = stand();
+        {
+            let mut gone = pin!(stand.poll(60));
+            begin(gone.as_mut()).await;
+            stand.settle().await;
+        }
+        stand.settle().await;
+        assert_eq!(
+            (
+                stand.metrics.pending_polls.value(),
+                stand.metrics.polls_cancelled.value()
+            ),
+            (0, 1)
+        );
+        stand.queue.announce(ticket(1)).expect("announced");
+        assert_eq!(ticket_of(stand.poll(60).await), ticket(1));
+    });
+}
+
+#[test]
+fn a_poll_dropped_before_it_arrives_is_never_held() {
+    run(async || {
+        let stand = stand();
+        {
+            let mut gone = pin!(stand.poll(60));
+            begin(gone.as_mut()).await;
+        }
+        stand.settle().await;
+        assert_eq!(stand.queue.view().await.expect("alive").polls, 0);
+    });
+}
+
+#[test]
+fn a_ticket_given_to_a_dropped_poll_goes_to_the_next() {
+    run(async || {
+        let stand = stand();
+        let mut next = pin!(stand.poll(60));
+        {
+            let mut gone = pin!(stand.poll(60));
+            begin(gone.as_mut()).await;
+            begin(next.as_mut()).await;
+            stand.queue.announce(ticket(1)).expect("announced");
+            stand.settle().await;
+            // The ticket lies in the dropped poll's channel.
+        }
+        assert_eq!(ticket_of(next.await), ticket(1));
+        assert_eq!(stand.metrics.tasks_undelivered.value(), 1);
+    });
+}
+
+#[test]
+fn drain_answers_all_polls_and_refuses_all_tickets() {
+    run(async || {
+        let mut stand = stand();
+        stand.queue.announce(ticket(1)).expect("announced");
+        stand.queue.drain().await.expect("alive");
+        stand.queue.announce(ticket(2)).expect("announced");
+        assert_eq!(stand.poll(60).await, Ok(Polled::Empty));
+        assert_eq!(stand.began.elapsed(), Duration::ZERO);
+        for n in 1..=2 {
+            let notice = stand.notices.recv().await.expect("notice");
+            assert_eq!(notice.queue, key(false));
+            assert_eq!(
+                notice.what,
+                Notice::Refuse {
+                    ticket: ticket(n),
+                    why: Refusal::Draining
+                }
+            );
+        }
+        assert_eq!(
+            stand.queue.query(query(), stand.after(5)).await,
+            Err(QueryError::Moved)
+        );
+    });
+    run(async || {
+        let stand = stand();
+        let mut poll = pin!(stand.poll(60));
+        begin(poll.as_mut()).await;
+        stand.queue.drain().await.expect("alive");
+        assert_eq!(poll.await, Ok(Polled::Empty));
+    });
+}
+
+#[test]
+fn a_full_mailbox_refuses_and_loses_nothing_that_it_took() {
+    run(async || {
+        let config = Config {
+            mailbox_messages_max: NonZeroUsize::new(4).expect("some"),
+            ..Config::default()
+        };
+        let stand = Stand::new(false, config, 64);
+        // Nobody else runs on this thread until the next await.
+        let refused = (1..=9)
+            .filter_map(|n| stand.queue.announce(ticket(n)).err())
+            .collect::<Vec<_>>();
+        assert_eq!(refused.len(), 5);
+        assert!(
+            refused
+                .iter()
+                .all(|refused| refused.why == AskError::Busy && refused.tickets.len() == 1)
+        );
+        let back = stand
+            .queue
+            .announce_all(vec![ticket(1); 3_000])
+            .expect_err("full");
+        assert_eq!((back.why, back.tickets.len()), (AskError::Busy, 3_000));
+        assert_eq!(
+            stand.queue.poll(poller(), stand.after(60)).await,
+            Err(AskError::Busy)
+        );
+        tokio::task::yield_now().await;
+        assert_eq!(stand.queue.view().await.expect("alive").tickets, 4);
+    });
+}
+
+#[test]
+fn a_poll_dropped_while_the_mailbox_is_full_is_noticed() {
+    run(async || {
+        let config = Config {
+            mailbox_messages_max: NonZeroUsize::new(4).expect("some"),
+            ..Config::default()
+        };
+        let stand = Stand::new(false, config, 64);
+        {
+            let mut gone = pin!(stand.poll(60));
+            begin(gone.as_mut()).await;
+            stand.settle().await;
+            while stand.queue.withdraw(ticket(1).id()).is_ok() {}
+        }
+        tokio::task::yield_now().await;
+        stand.settle().await;
+        assert_eq!(stand.metrics.pending_polls.value(), 0);
+    });
+}
+
+#[test]
+fn notices_wait_in_order_while_their_channel_is_full() {
+    run(async || {
+        let mut stand = Stand::new(true, Config::default(), 1);
+        stand
+            .queue
+            .announce_all((1..=9).map(ticket).collect())
+            .expect("announced");
+        stand.settle().await;
+        for n in 1..=9 {
+            let notice = stand.notices.recv().await.expect("notice").what;
+            let why = Refusal::StickyWorkerUnavailable;
+            assert_eq!(
+                notice,
+                Notice::Refuse {
+                    ticket: ticket(n),
+                    why
+                }
+            );
+        }
+        assert_eq!(stand.metrics.notices_dropped.value(), 0);
+    });
+}
+
+#[test]
+fn a_query_is_answered_once() {
+    run(async || {
+        let stand = stand();
+        let mut poll = pin!(stand.poll(60));
+        begin(poll.as_mut()).await;
+        let mut asked = pin!(stand.queue.query(query(), stand.after(10)));
+        begin(asked.as_mut()).await;
+        let Ok(Polled::Task(give)) = poll.await else {
+            panic!("no task")
+        };
+        let Given::Query { id, task } = give.task else {
+            panic!("no query")
+        };
+        assert_eq!(task, query());
+        assert_eq!(stand.queue.answer(id, QueryAnswer::Completed(None)).await, Ok(()));
+        let again = QueryAnswer::Failed {
+            message: "late".to_owned(),
+            failure: None,
+        };
+        assert_eq!(stand.queue.answer(id, again).await, Err(AnswerError::Expired));
+        assert_eq!(asked.await, Ok(QueryAnswer::Completed(None)));
+        assert_eq!(stand.queue.view().await.expect("alive").queries_given, 0);
+    });
+}
+
+#[test]
+fn a_query_ends_when_nobody_answers_or_nobody_asks() {
+    run(async || {
+        let stand = stand();
+        let mut poll = pin!(stand.poll(60));
+        begin(poll.as_mut()).await;
+        {
+            let mut gone = pin!(stand.queue.query(query(), stand.after(10)));
+            begin(gone.as_mut()).await;
+            stand.settle().await;
+        }
+        let Ok(Polled::Task(give)) = poll.await else {
+            panic!("no task")
+        };
+        let Given::Query { id, .. } = give.task else {
+            panic!("no query")
+        };
+        assert_eq!(
+            stand.queue.answer(id, QueryAnswer::Completed(None)).await,
+            Err(AnswerError::Expired)
+        );
+        let ended = stand.queue.query(query(), stand.after(10)).await;
+        assert_eq!(
+            (ended, stand.began.elapsed().as_secs()),
+            (Err(QueryError::Deadline), 10)
+        );
+    });
+}
+
+#[test]
+fn an_idle_queue_says_so_and_ends_with_its_handles() {
+    run(async || {
+        let mut stand = stand();
+        assert_eq!(
+            stand.notices.recv().await.map(|notice| notice.what),
+            Some(Notice::Idle)
+        );
+        assert_eq!(stand.began.elapsed().as_secs(), 300);
+        assert_eq!(stand.metrics.loaded_task_queue_count.value(), 1);
+        drop(stand.queue);
+        assert_eq!(stand.ended.await, Ok(Ended::Stopped));
+        assert_eq!(stand.metrics.loaded_task_queue_count.value(), 0);
+    });
+}
+
+#[test]
+fn a_panic_is_told_to_the_host_and_to_who_waits() {
+    run(async || {
+        let mut stand = stand();
+        stand.queue.announce(ticket(1)).expect("announced");
+        stand.settle().await;
+        let mut poll = pin!(stand.queue.query(query(), stand.after(60)));
+        begin(poll.as_mut()).await;
+        stand.broken.store(true, SeqCst);
+        assert_eq!(poll.await, Err(QueryError::Moved));
+        assert_eq!((&mut stand.ended).await, Ok(Ended::Panicked));
+        assert!(!stand.queue.is_alive());
+        assert_eq!(stand.queue.poll(poller(), START).await, Err(AskError::Gone));
+        let back = stand.queue.announce(ticket(2)).expect_err("gone");
+        assert_eq!((back.why, back.tickets), (AskError::Gone, vec![ticket(2)]));
+        assert_eq!(stand.metrics.approximate_backlog_count.value(), 0);
+    });
+}
+
+#[test]
+fn a_busy_queue_lets_its_neighbours_run() {
+    run(async || {
+        let stand = stand();
+        let mut sent = 0;
+        while stand.queue.withdraw(ticket(1).id()).is_ok() {
+            sent += 1;
+        }
+        let busy = Arc::new(AtomicBool::new(true));
+        let neighbour = actix_rt::spawn({
+            let busy = Arc::clone(&busy);
+            async move {
+                let mut turns = 0;
+                while busy.load(SeqCst) {
+                    turns += 1;
+                    tokio::task::yield_now().await;
+                }
+                turns
+            }
+        });
+        tokio::task::yield_now().await;
+        while stand.queue.view().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        busy.store(false, SeqCst);
+        let turns = neighbour.await.expect("neighbour");
+        assert!(turns >= sent / 32, "{turns} turns during {sent} messages");
+    });
+}
