@@ -10,6 +10,7 @@ use proto::temporal::{
 use crate::{
     effect::{Effect, ReadyKind, ReadyTask},
     outcome::NewRun,
+    run::Run,
     state::{Activity, Report},
     task::{TaskEnd, priority_key},
     trigger::Terminate,
@@ -51,6 +52,10 @@ impl Tx<'_> {
             state.close_attempted = false;
             state.activities.clear();
             state.timers.clear();
+            // What the run learns or sends too late is dropped, as the official server does.
+            state.buffered.clear();
+            state.signals_out.clear();
+            state.cancels_out.clear();
             // A child whose start is not recorded yet never runs (reference 2.9).
             state.children.retain(|_, child| child.started_event_id != 0);
             for child in state.children.values_mut() {
@@ -66,6 +71,8 @@ impl Tx<'_> {
                 state.report = Some(report);
             }
         });
+        let debts: std::collections::BTreeSet<_> = self.run.debts().collect();
+        self.run.live.in_flight.retain(|id| debts.contains(id));
         self.close_updates(closing.successor.is_some() || closing.chain_goes_on);
         self.close_queries();
         self.index();
@@ -120,7 +127,7 @@ impl Tx<'_> {
             .activities
             .values()
             .filter(|activity| is_waiting(activity));
-        let ready: Vec<_> = waiting.map(ready_activity).collect();
+        let ready: Vec<_> = waiting.map(|activity| ready_activity(self.run, activity)).collect();
         for task in ready {
             self.effect(Effect::Unready(task));
         }
@@ -162,7 +169,7 @@ pub(crate) fn is_waiting(activity: &Activity) -> bool {
 }
 
 /// Returns the record of an activity that waits in a queue.
-pub(crate) fn ready_activity(activity: &Activity) -> ReadyTask {
+pub(crate) fn ready_activity(run: &Run, activity: &Activity) -> ReadyTask {
     ReadyTask {
         kind: ReadyKind::Activity,
         queue: activity.task_queue.clone(),
@@ -170,7 +177,7 @@ pub(crate) fn ready_activity(activity: &Activity) -> ReadyTask {
         scheduled_event_id: activity.scheduled_event_id,
         attempt: activity.attempt,
         scheduled_time: activity.scheduled_time,
-        priority: priority_key(activity.priority.as_ref()),
+        priority: priority_key(run.activity_priority(activity).as_ref()),
         speculative: false,
     }
 }

@@ -50,7 +50,10 @@ pub(crate) struct Seen {
     pub(crate) timers_started: BTreeSet<String>,
     pub(crate) timers_canceled: BTreeSet<String>,
     pub(crate) activities: BTreeSet<String>,
+    /// By the id of the scheduled event.
+    pub(crate) activities_canceled: BTreeSet<i64>,
     pub(crate) children: BTreeSet<String>,
+    pub(crate) children_started: usize,
     pub(crate) signals: usize,
     pub(crate) cancels: usize,
 }
@@ -118,7 +121,7 @@ pub(crate) fn check(run: &Run, ctx: &Context<'_>, command: &Command, seen: &mut 
     let Some(attributes) = command.attributes.as_ref() else { return Ok(()) };
     match attributes {
         Attributes::ScheduleActivityTaskCommandAttributes(a) => activity::check_schedule(run, ctx, a, seen),
-        Attributes::RequestCancelActivityTaskCommandAttributes(a) => activity::check_cancel(run, a),
+        Attributes::RequestCancelActivityTaskCommandAttributes(a) => activity::check_cancel(run, a, seen),
         Attributes::StartTimerCommandAttributes(a) => timer::check_start(run, ctx, a, seen),
         Attributes::CancelTimerCommandAttributes(a) => timer::check_cancel(run, a, seen),
         Attributes::RecordMarkerCommandAttributes(a) => marker::check(ctx, a),

@@ -6,6 +6,7 @@
 
 pub mod describe;
 pub mod effect;
+pub mod invariants;
 pub mod limits;
 pub mod outcome;
 pub mod run;
@@ -27,6 +28,9 @@ mod step;
 mod task;
 mod tx;
 mod update;
+
+#[cfg(test)]
+mod rig;
 
 pub use start::{Current, Last, start};
 pub use step::step;

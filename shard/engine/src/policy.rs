@@ -2,4 +2,5 @@
 
 pub(crate) mod chain;
 pub mod cron;
+pub(crate) mod priority;
 pub(crate) mod retry;

@@ -140,7 +140,7 @@ impl Run {
     /// Tells whether the run has closed and owes nothing, so that it may leave the shard's hot rows.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        !self.is_open() && self.next_delivery().is_none()
+        !self.is_open() && !self.owes_delivery()
     }
 
     /// Returns the state to store: without what exists in memory only.

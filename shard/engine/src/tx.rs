@@ -153,6 +153,11 @@ impl<'a> Tx<'a> {
         if !started {
             return self.emit(draft);
         }
+        self.emit_later(draft)
+    }
+
+    /// Adds an event to the buffer: it gets its id when the buffer is flushed, after all that comes until then.
+    pub(crate) fn emit_later(&mut self, draft: impl Into<Draft>) -> i64 {
         let event = self.draft(draft.into());
         self.run.apply_state(&event, self.node);
         self.note(|state| state.buffered.push(event));

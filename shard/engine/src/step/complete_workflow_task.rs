@@ -187,8 +187,9 @@ fn follow_up(
     applied: Applied,
     chain: Option<i64>,
 ) -> WorkflowTaskCompleted {
-    let mut done = WorkflowTaskCompleted { activities: applied.eager, ..Default::default() };
+    let mut done = WorkflowTaskCompleted::default();
     if tx.run.is_open() {
+        done.activities = applied.eager;
         let buffered = !tx.state().buffered.is_empty();
         tx.flush_buffer();
         if request.force_new_task || buffered || applied.needs_task {
