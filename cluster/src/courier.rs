@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use engine::{
     child,
-    effect::{ChildStart, Delivery, DeliveryId, Message, ReadyKind, ReadyTask, Target},
+    effect::{ChildClosed, ChildStart, Delivery, DeliveryId, Message, ReadyKind, ReadyTask, Target},
     outcome::{Rejection, Reply},
     trigger::{ExternalFailure, RequestCancel, Signal, Start, StartWith, Terminate, Trigger},
 };
@@ -42,6 +42,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(10);
 /// Tries before the run itself is asked again what it owes.
 const TRIES: u32 = 12;
+/// How many resets of a parent one after another a child's report follows.
+const RESETS_FOLLOWED: u32 = 20;
 /// Who the server acts as towards other runs.
 const IDENTITY: &str = "history-service";
 
@@ -240,11 +242,22 @@ async fn pay(router: &Router, from: &RunTarget, delivery: &Delivery) -> Result<(
             Trigger::ClosePolicyApplied { initiated_event_id }
         }
         Message::ChildClosed(closed) => {
-            settled(router.ask(&to, Trigger::ChildClosed(closed.clone())).await)?;
+            report(router, to, closed).await?;
             Trigger::ReportDelivered
         }
     };
     settled(router.ask(from, answer).await)
+}
+
+/// Tells the parent of the child's end; a parent that was reset says which run to tell in its place.
+async fn report(router: &Router, mut to: RunTarget, closed: &ChildClosed) -> Result<(), AskError> {
+    for _ in 0..RESETS_FOLLOWED {
+        let answer = router.ask(&to, Trigger::ChildClosed(Box::new(closed.clone()))).await;
+        let Ok(Reply::Forward { run_id }) = answer else { return settled(answer) };
+        let Ok(run_id) = run_id.parse() else { return Ok(()) };
+        to.run_id = Some(run_id);
+    }
+    Ok(())
 }
 
 /// What is not there any more needs nothing more.
@@ -330,14 +343,8 @@ async fn end_orphan(
         workflow: to.workflow.clone(),
         run_id: Some(run_id),
     };
-    let terminate = Terminate {
-        reason: "by parent close policy".to_owned(),
-        identity: IDENTITY.to_owned(),
-        from: Some(execution(from)),
-        child_only: true,
-        ..Default::default()
-    };
-    settled(router.ask(&child, Trigger::Terminate(Box::new(terminate))).await)
+    let parent = execution(from);
+    settled(router.ask(&child, Trigger::EndOrphan { parent }).await)
 }
 
 /// Reads the event that the child's start was decided with.

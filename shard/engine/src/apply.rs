@@ -228,10 +228,15 @@ impl Run {
         let children = &mut self.state.children;
         match attributes {
             Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
-                children.insert(id, initiated_child(a, id, node));
+                // A name that every repetition of the start bears, as the official server forms it.
+                let request_id = format!("{}:{id}:0", self.state.run_id);
+                let child = Child { request_id, ..initiated_child(a, id, node) };
+                self.state.children.insert(id, child);
             }
             Attributes::ChildWorkflowExecutionStartedEventAttributes(a) => {
                 if let Some(child) = children.get_mut(&a.initiated_event_id) {
+                    child.header = None;
+                    child.control.clear();
                     child.started_event_id = id;
                     child.started_run_id = a
                         .workflow_execution
@@ -452,6 +457,7 @@ fn scheduled_activity(a: &ActivityTaskScheduledEventAttributes, id: i64, node: i
     }
 }
 
+#[expect(deprecated, reason = "old SDKs set the control and read it back")]
 fn initiated_child(a: &StartChildWorkflowExecutionInitiatedEventAttributes, id: i64, node: i64) -> Child {
     Child {
         initiated_event_id: id,
@@ -465,6 +471,8 @@ fn initiated_child(a: &StartChildWorkflowExecutionInitiatedEventAttributes, id: 
         parent_close_policy: a.parent_close_policy,
         namespace: a.namespace.clone(),
         namespace_id: a.namespace_id.clone(),
+        header: a.header.clone(),
+        control: a.control.clone(),
         ..Default::default()
     }
 }

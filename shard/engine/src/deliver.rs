@@ -21,7 +21,7 @@ impl Run {
         self.debts().find(|id| !self.live.in_flight.contains(id))
     }
 
-    fn debts(&self) -> impl Iterator<Item = DeliveryId> + '_ {
+    pub(crate) fn debts(&self) -> impl Iterator<Item = DeliveryId> + '_ {
         let state = &self.state;
         let children = state.children.iter().filter_map(|(id, child)| {
             if child.first_task_owed {
@@ -90,6 +90,7 @@ impl Tx<'_> {
             parent,
             root,
             request_id: child.request_id.clone(),
+            parent_priority: state.priority.clone(),
         };
         (child_target(child), Message::StartChild(Box::new(start)))
     }

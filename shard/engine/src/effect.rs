@@ -1,7 +1,7 @@
 //! Effect: what a step owes to the outside. The shard releases it once the step is durable (P3).
 
 use proto::temporal::{
-    common::v1::{Header, Payloads, WorkflowExecution},
+    common::v1::{Header, Payloads, Priority, WorkflowExecution},
     enums::v1::WorkflowExecutionStatus,
     failure::v1::Failure,
     history::v1::HistoryEvent,
@@ -129,6 +129,8 @@ pub struct ChildStart {
     pub root: WorkflowExecution,
     /// De-duplicates the start.
     pub request_id: String,
+    /// What the child takes over where it names no priority of its own.
+    pub parent_priority: Option<Priority>,
 }
 
 /// How a child ended, as its parent is told.

@@ -43,6 +43,9 @@ pub struct State {
     pub root_workflow_id: String,
     #[prost(string, tag = "8")]
     pub root_run_id: String,
+    /// Of a child: its parent has recorded its start, so it may run.
+    #[prost(bool, tag = "9")]
+    pub may_run: bool,
 
     // What it runs, and for how long.
     #[prost(string, tag = "10")]
@@ -173,6 +176,12 @@ pub struct State {
     /// When retention ends; zero while open.
     #[prost(int64, tag = "77")]
     pub retention_until: i64,
+    /// When the run began that this one was reset from; zero if it was not.
+    #[prost(int64, tag = "78")]
+    pub original_start_time: i64,
+    /// The request that made this run by a reset.
+    #[prost(string, tag = "79")]
+    pub reset_request_id: String,
 
     // The shard's own notes.
     /// The stored wake-up; zero if there is none.
@@ -366,6 +375,11 @@ pub struct Child {
     /// This run has closed and the policy is still to be applied.
     #[prost(bool, tag = "12")]
     pub policy_owed: bool,
+    /// What the answer to the start repeats of the initiated event; gone with it.
+    #[prost(message, optional, tag = "13")]
+    pub header: Option<Header>,
+    #[prost(string, tag = "14")]
+    pub control: String,
 }
 
 /// A signal that is on its way to another workflow.

@@ -65,6 +65,7 @@ pub fn step(run: &mut Run, trigger: Trigger, ctx: &Context<'_>) -> Result<Step, 
             child::first_task_scheduled(Tx::new(run, ctx), initiated_event_id)
         }
         Trigger::ScheduleFirstTask { parent } => child::schedule_first_task(Tx::new(run, ctx), &parent),
+        Trigger::EndOrphan { parent } => child::end_orphan(Tx::new(run, ctx), &parent),
         Trigger::ChildClosed(closed) => child::closed(Tx::new(run, ctx), *closed),
         Trigger::ClosePolicyApplied { initiated_event_id } => {
             child::close_policy_applied(Tx::new(run, ctx), initiated_event_id)

@@ -117,6 +117,10 @@ pub enum Trigger {
     ScheduleFirstTask {
         parent: WorkflowExecution,
     },
+    /// The parent closed without a record of this child: a child that was never told to run ends.
+    EndOrphan {
+        parent: WorkflowExecution,
+    },
     ChildClosed(Box<ChildClosed>),
     ExternalSignalDone {
         initiated_event_id: i64,
