@@ -112,7 +112,10 @@ impl Frame {
         let points = || chart.series.iter().flat_map(|series| &series.points);
         let shown = |y: &f64| y.is_finite() && (chart.scale == Scale::Linear || *y > 0.0);
         let values = || points().map(|point| point.1).filter(shown);
-        let x_min = points().map(|point| point.0).fold(f64::INFINITY, f64::min);
+        let positions = points()
+            .map(|point| point.0)
+            .chain(chart.ticks_x.iter().map(|tick| tick.0));
+        let x_min = positions.fold(f64::INFINITY, f64::min);
         let x_max = points().map(|point| point.0).fold(f64::NEG_INFINITY, f64::max);
         let y_max = values().fold(0.0, f64::max);
         let y = match chart.scale {
@@ -171,13 +174,13 @@ fn path(series: &Series, frame: &Frame) -> String {
     path
 }
 
-/// The next of 1, 2, 4, 5, 8 times a power of ten, so that four steps have round labels.
+/// The next of 1, 2, 4, 6, 8 times a power of ten, so that four steps have round labels.
 fn nice_above(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
     let power = 10f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 4.0, 5.0, 8.0, 10.0];
+    let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];
     steps
         .into_iter()
         .map(|step| step * power)

@@ -38,7 +38,10 @@ mod worker;
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use tokio::runtime;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     cli::{Cli, Command, CompareArgs, RunArgs},
@@ -73,20 +76,28 @@ fn main() -> ExitCode {
 /// Whether everything was clean.
 async fn command(command: Command) -> Result<bool, String> {
     let stop = Arc::new(Stop::default());
-    let told = stop.clone();
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            // The second time it is meant.
-            if told.is_told() {
-                std::process::exit(130);
-            }
-            told.tell();
-        }
-    });
+    tokio::spawn(listen_for_signals(stop.clone()));
     match command {
         Command::Run(args) => run(&args, stop).await,
         Command::Compare(args) => compare(&args, stop).await,
         Command::Bench(args) => bench::bench(&args, stop).await,
+    }
+}
+
+/// The first SIGINT or SIGTERM ends the load cleanly, the second at once.
+async fn listen_for_signals(stop: Arc<Stop>) {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            heard = tokio::signal::ctrl_c() => if heard.is_err() { return },
+            _ = terminate.recv() => {}
+        }
+        if stop.is_told() {
+            std::process::exit(130);
+        }
+        stop.tell();
     }
 }
 

@@ -92,13 +92,13 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "backlog",
-        "Backlog of 2,000, drained",
-        "--scenario backlog --workflows 2000",
+        "Backlog of 1,000, drained",
+        "--scenario backlog --workflows 1000",
     ),
     row(
         "sleepers",
-        "5,000 sleepers",
-        "--scenario sleepers --workflows 5000 --idle 10s --leave",
+        "2,000 sleepers",
+        "--scenario sleepers --workflows 2000 --idle 10s --leave",
     ),
 ];
 
