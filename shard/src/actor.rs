@@ -12,20 +12,18 @@ use actix::{
 use engine::outcome::Reply;
 use proto::{ids::ShardId, time::Timestamp};
 use storage::{
-    batch::{Batch, Table},
-    error::StoreError,
+    batch::Batch,
     shard::{Lease, ShardStore},
 };
 use tokio::sync::oneshot;
 
 use crate::{
-    codec,
     courier::Courier,
     handle::ShardHandle,
     input::{Input, LoadKey, Scan, Token},
-    limits::SCAN_ROWS_MAX,
     metrics::Metrics,
     output::{AskError, Output},
+    reads,
     shard::{Setup, Shard},
     view::ShardView,
 };
@@ -220,13 +218,13 @@ impl ShardActor {
     fn load(&mut self, key: LoadKey, ctx: &mut Context<Self>) {
         Metrics::add(&self.hooks.metrics.loads, 1);
         let (store, shard, wanted) = (Arc::clone(&self.hooks.store), self.core.id, key.clone());
-        let load = async move { load_row(&*store, shard, &wanted).await };
+        let load = async move { reads::load(&*store, shard, &wanted).await };
         self.later(load, ctx, move |value| Input::Loaded { key, value });
     }
 
     fn scan(&mut self, scan: Scan, ctx: &mut Context<Self>) {
         let (store, shard, wanted) = (Arc::clone(&self.hooks.store), self.core.id, scan.clone());
-        let rows = async move { scan_rows(&*store, shard, &wanted).await };
+        let rows = async move { reads::scan(&*store, shard, &wanted).await };
         self.later(rows, ctx, move |rows| Input::Scanned { scan, rows });
     }
 
@@ -287,45 +285,5 @@ impl ShardActor {
             });
             self.armed = Some((at, sleep));
         }
-    }
-}
-
-async fn load_row(
-    store: &dyn ShardStore,
-    shard: ShardId,
-    key: &LoadKey,
-) -> Result<Option<bytes::Bytes>, StoreError> {
-    match key {
-        LoadKey::Run(run) => {
-            let key = codec::run_key(run);
-            match store.load(shard, Table::Run, &key).await? {
-                Some(state) => Ok(Some(state)),
-                None => store.load(shard, Table::Closed, &key).await,
-            }
-        }
-        LoadKey::Current(workflow) => {
-            store
-                .load(shard, Table::Current, &codec::current_key(workflow))
-                .await
-        }
-    }
-}
-
-async fn scan_rows(
-    store: &dyn ShardStore,
-    shard: ShardId,
-    scan: &Scan,
-) -> Result<Vec<storage::shard::Row>, StoreError> {
-    match scan {
-        // Beyond the wanted time one more row tells when to read again.
-        Scan::Wakeups { from, .. } => store.scan(shard, Table::Wakeup, from, None, SCAN_ROWS_MAX).await,
-        Scan::AllReady { from } => store.scan(shard, Table::Ready, from, None, SCAN_ROWS_MAX).await,
-        Scan::Ready { queue, from, limit } => {
-            let end = codec::after_prefix(&codec::ready_prefix(queue));
-            store
-                .scan(shard, Table::Ready, from, end.as_deref(), *limit)
-                .await
-        }
-        Scan::Outbox { from } => store.scan(shard, Table::Outbox, from, None, SCAN_ROWS_MAX).await,
     }
 }

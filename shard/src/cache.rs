@@ -292,6 +292,11 @@ impl Cache {
         evicted
     }
 
+    /// Returns the resident runs, the one that was used longest ago first.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.order.values().filter_map(|run| self.slot(run))
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -118,6 +118,8 @@ pub enum Scan {
     Wakeups { from: Bytes, until: Timestamp },
     /// All ready tasks from this key on, when the shard starts.
     AllReady { from: Bytes },
+    /// All ready tasks from this key on, to announce again those whose tickets may be lost.
+    Sweep { from: Bytes },
     /// One queue's ready tasks from this key on.
     Ready {
         queue: QueueKey,

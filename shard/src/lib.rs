@@ -12,6 +12,7 @@ pub mod input;
 pub mod metrics;
 pub mod namespaces;
 pub mod output;
+pub mod reads;
 pub mod shard;
 pub mod view;
 

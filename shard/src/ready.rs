@@ -1,6 +1,6 @@
 //! Ready tasks and their queues' credit: what a queue has no room for stays in its rows, in order.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use engine::effect::ReadyTask;
@@ -37,9 +37,81 @@ pub(crate) struct ReadyTasks {
     held: HashMap<QueueKey, Held>,
     /// Tickets announced per queue by the scan that a starting shard makes.
     recovered: HashMap<QueueKey, usize>,
+    /// When tasks that still wait are announced again; `None` while no task waits, or they are being read.
+    next_sweep: Option<Timestamp>,
+    /// How long the next sweep waits; grows while nothing moves.
+    interval: Duration,
+    /// The sweep under way has found tasks that wait.
+    found: bool,
 }
 
+/// A ticket that is not redeemed for this long may be lost.
+const QUIET: Duration = Duration::from_secs(10);
+/// The longest time between two sweeps.
+const SWEEP_LAST: Duration = Duration::from_secs(160);
+
 impl ReadyTasks {
+    /// Returns when `begin_sweep` is wanted.
+    pub(crate) fn next_sweep(&self) -> Option<Timestamp> {
+        self.next_sweep
+    }
+
+    /// A task has become ready: should its ticket get lost, it is announced again.
+    pub(crate) fn watch(&mut self, now: Timestamp) {
+        if self.next_sweep.is_none_or(|at| at > now + QUIET) && !self.found {
+            self.interval = QUIET;
+            self.next_sweep = Some(now + QUIET);
+        }
+    }
+
+    /// Reads the tasks that wait.
+    pub(crate) fn begin_sweep(&mut self, out: &mut Vec<Output>) {
+        self.next_sweep = None;
+        self.found = false;
+        out.push(Output::Scan(Scan::Sweep { from: Bytes::new() }));
+    }
+
+    /// Announces those again that have waited long enough for their tickets to be lost. Their queue ignores the
+    /// tickets that it holds.
+    pub(crate) fn swept(
+        &mut self,
+        rows: Vec<Row>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Result<(), codec::Malformed> {
+        let full = rows.len() == SCAN_ROWS_MAX;
+        let mut next = None;
+        for row in rows {
+            let (queue, run, task) = codec::read_ready(&row.key, &row.value)?;
+            self.found = true;
+            if self.held.contains_key(&queue) {
+                // Its tasks come as it gives credit; go on behind them.
+                let from = codec::after_prefix(&codec::ready_prefix(&queue));
+                return self.end_sweep(from, now, out);
+            }
+            next = Some(after(&row.key));
+            if Timestamp::from_nanos(task.scheduled_time) + QUIET <= now {
+                out.push(Output::Announce { queue, run, task });
+            }
+        }
+        self.end_sweep(next.filter(|_| full), now, out)
+    }
+
+    fn end_sweep(
+        &mut self,
+        next: Option<Bytes>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Result<(), codec::Malformed> {
+        if let Some(from) = next {
+            out.push(Output::Scan(Scan::Sweep { from }));
+        } else if std::mem::take(&mut self.found) {
+            self.next_sweep = Some(now + self.interval);
+            self.interval = (self.interval * 2).min(SWEEP_LAST);
+        }
+        Ok(())
+    }
+
     /// Announces a durable ready task, unless its queue is full.
     pub(crate) fn announce(&mut self, queue: QueueKey, run: RunKey, task: ReadyTask, out: &mut Vec<Output>) {
         let Some(held) = self.held.get_mut(&queue).filter(|_| !task.speculative) else {

@@ -174,10 +174,10 @@ impl Shard {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        match (timer, self.next_scan) {
-            (Some(timer), Some(scan)) => Some(timer.min(scan)),
-            (timer, scan) => timer.or(scan),
-        }
+        [timer, self.next_scan, self.ready.next_sweep()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Tells whether a commit is on its way.
@@ -682,7 +682,10 @@ impl Shard {
         self.committed = batch;
         for output in sealed.outputs {
             match output {
-                Output::Announce { queue, run, task } => self.ready.announce(queue, run, task, out),
+                Output::Announce { queue, run, task } => {
+                    self.ready.watch(now);
+                    self.ready.announce(queue, run, task, out);
+                }
                 other => out.push(other),
             }
         }
@@ -806,9 +809,15 @@ impl Shard {
         };
         let result = match scan {
             Scan::Wakeups { until, .. } => self.scanned_wakeups(until, rows, now, out),
-            Scan::AllReady { .. } => self.ready.recover(rows, out).map(|next| {
-                out.extend(next.map(Output::Scan));
-            }),
+            Scan::AllReady { .. } => {
+                if !rows.is_empty() {
+                    self.ready.watch(now);
+                }
+                self.ready
+                    .recover(rows, out)
+                    .map(|next| out.extend(next.map(Output::Scan)))
+            }
+            Scan::Sweep { .. } => self.ready.swept(rows, now, out),
             Scan::Ready { queue, limit, .. } => self.ready.scanned(queue, limit, rows, out),
             Scan::Outbox { .. } => self.scanned_outbox(rows, out),
         };
@@ -856,6 +865,15 @@ impl Shard {
             }
         }
         self.read_outbox(out);
+    }
+
+    /// Panics if a resident run breaks an invariant of the engine. For tests and simulations, after each input.
+    pub fn check(&self) {
+        for slot in self.cache.slots() {
+            if let Err(broken) = engine::invariants::check(&slot.run, &self.limits) {
+                panic!("run {}: {broken}", slot.run.state().run_id);
+            }
+        }
     }
 
     /// Returns the shard as an operator sees it.

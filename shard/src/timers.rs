@@ -59,6 +59,9 @@ impl Shard {
             self.tell(&run, request, now, out);
             self.still_due(&run, now);
         }
+        if self.ready.next_sweep().is_some_and(|at| at <= now) {
+            self.ready.begin_sweep(out);
+        }
         if self.next_scan.is_some_and(|at| at <= now) {
             self.next_scan = None;
             out.push(Output::Scan(Scan::Wakeups {

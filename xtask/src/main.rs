@@ -46,9 +46,18 @@ fn verify() -> Result<(), String> {
 
 fn test() -> Result<(), String> {
     cargo(&["test", "--workspace", "--locked"])?;
+    simulate()?;
     build()?;
     compat(&[])?;
     chaos(&["--short".to_owned()])
+}
+
+/// Runs the simulation with many seeds.
+fn simulate() -> Result<(), String> {
+    const SEEDS: &str = "10000";
+    let mut test = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    test.args(["test", "--release", "--locked", "--package", "perdure-tests", "--test", "sim"]);
+    run(test.env("PERDURE_SEEDS", SEEDS).current_dir(root()))
 }
 
 /// Builds the server as the tests run it.
