@@ -1,0 +1,206 @@
+//! Frontend: what every call uses. Owns the view of the namespaces and the switch that ends polls; keeps nothing of
+//! a workflow.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use cluster::router::Router;
+use proto::{
+    ids::{NamespaceId, RunId},
+    temporal::enums::v1::NamespaceState,
+    time::Timestamp,
+};
+use storage::registry::{Registry, RegistryError, RegistryTable, RegistryWrite};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    error::Error,
+    limits,
+    metrics::Metrics,
+    namespace::{Namespaces, SYSTEM_ID, SYSTEM_NAME, reclaim::Reclaims, record::Record},
+};
+
+/// What clients are told of the server, and what it makes at its first start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub cluster_name: String,
+    /// Made at the first start and kept, if it is empty here.
+    pub cluster_id: String,
+    pub shard_count: u32,
+    /// What clients are told where data is kept, such as "embedded".
+    pub store: String,
+    /// Where clients connect, as ListClusters shows it.
+    pub address: String,
+    /// Namespaces that are there from the first start on.
+    pub namespaces: Vec<DefaultNamespace>,
+}
+
+/// A namespace that is there from the first start on.
+#[derive(Clone, Debug)]
+pub struct DefaultNamespace {
+    pub name: String,
+    pub retention: Duration,
+}
+
+/// The server could not read or make what it needs to answer calls.
+#[derive(Debug, thiserror::Error)]
+#[error("open frontend: {0}")]
+pub struct OpenError(String);
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What every call uses.
+pub struct Frontend {
+    pub(crate) router: Router,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) reclaims: Reclaims,
+    pub(crate) options: Options,
+    pub(crate) metrics: Arc<Metrics>,
+    draining: watch::Sender<bool>,
+}
+
+impl Frontend {
+    /// Reads the namespaces, makes those that are there from the start, and tells the shards of all.
+    pub async fn open(router: Router, mut options: Options) -> Result<Arc<Self>, OpenError> {
+        if options.cluster_id.is_empty() {
+            options.cluster_id = cluster_id(&**router.registry()).await?;
+        }
+        let namespaces = Namespaces::new(router.clone());
+        let frontend = Self {
+            router,
+            namespaces,
+            reclaims: Reclaims::default(),
+            options,
+            metrics: Arc::default(),
+            draining: watch::Sender::new(false),
+        };
+        frontend.prepare().await?;
+        Ok(Arc::new(frontend))
+    }
+
+    async fn prepare(&self) -> Result<(), Error> {
+        let mut first = vec![system_namespace()];
+        first.extend(self.options.namespaces.iter().map(default_namespace));
+        for record in first {
+            match self.namespaces.create(record).await {
+                Ok(_) | Err(Error::NamespaceExists(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for namespace in self.namespaces.load().await? {
+            if namespace.record.reclaiming {
+                self.reclaims.add(namespace.id);
+            }
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Returns the time of this node.
+    pub(crate) fn now(&self) -> Timestamp {
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::EPOCH + since
+    }
+
+    /// Returns a point of the runtime's clock as this node's time.
+    pub(crate) fn at(&self, instant: Instant) -> Timestamp {
+        self.now() + instant.saturating_duration_since(Instant::now())
+    }
+
+    /// Ends all polls: they are answered empty, and so are those that still come.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Waits until polls are to end.
+    pub(crate) async fn drained(&self) {
+        let mut draining = self.draining.subscribe();
+        // The sender lives as long as `self`: the wait cannot fail.
+        drop(draining.wait_for(|draining| *draining).await);
+    }
+
+    /// Cleans up after deleted namespaces until its future is dropped.
+    pub async fn reclaim(&self) {
+        crate::namespace::reclaim::run(self).await;
+    }
+}
+
+/// Reads the cluster's id, or makes it when the cluster is new.
+async fn cluster_id(registry: &dyn Registry) -> Result<String, Error> {
+    const KEY: &[u8] = b"cluster-id";
+    for _ in 0..limits::REGISTRY_ATTEMPTS_MAX {
+        if let Some(entry) = registry.get(RegistryTable::Cluster, KEY).await? {
+            return Ok(String::from_utf8_lossy(&entry.value).into_owned());
+        }
+        let id = fresh_id()?;
+        let write = RegistryWrite {
+            table: RegistryTable::Cluster,
+            key: Bytes::from_static(KEY),
+            value: Some(Bytes::from(id.clone())),
+            expected: 0,
+        };
+        match registry.write(vec![write]).await {
+            Ok(()) => return Ok(id),
+            // Another node was first: read what it made.
+            Err(RegistryError::Conflict) => {}
+            Err(RegistryError::Store(error)) => return Err(error.into()),
+        }
+    }
+    Err(Error::Unavailable("the cluster's id cannot be read".to_owned()))
+}
+
+/// Returns a fresh id in the form of a UUID.
+pub(crate) fn fresh_id() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Internal(format!("draw random bytes: {error}")))?;
+    Ok(RunId::from_random(bytes).to_string())
+}
+
+/// Returns the client's id, or a fresh one where it sent none.
+pub(crate) fn id_or_fresh(id: String) -> Result<String, Error> {
+    if id.is_empty() { fresh_id() } else { Ok(id) }
+}
+
+fn system_namespace() -> Record {
+    const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+    let mut record = Record {
+        id: SYSTEM_ID.to_owned(),
+        name: SYSTEM_NAME.to_owned(),
+        state: NamespaceState::Registered.into(),
+        description: "Temporal internal system namespace".to_owned(),
+        owner_email: "temporal-core@temporal.io".to_owned(),
+        ..Default::default()
+    };
+    record.set_retention(RETENTION);
+    record
+}
+
+/// The id is made of the name, so that nodes that start at the same time make the same namespace.
+fn default_namespace(default: &DefaultNamespace) -> Record {
+    let mut record = Record {
+        id: NamespaceId::from_random(proto::ids::fingerprint(&default.name)).to_string(),
+        name: default.name.clone(),
+        state: NamespaceState::Registered.into(),
+        ..Default::default()
+    };
+    record.set_retention(default.retention.max(limits::RETENTION_MIN));
+    record
+}

@@ -1,0 +1,93 @@
+//! How a call is answered, whatever it asks: versions are checked, the deadline is kept, the outcome is counted.
+
+use std::time::Duration;
+
+use tonic::{Response, Status};
+
+use crate::{call::Call, error::Error, frontend::Frontend, status};
+
+/// How much earlier than its client the server gives up, so that the client hears of it.
+const EARLY: Duration = Duration::from_millis(3);
+
+/// What a request is counted as.
+pub(super) trait Operation {
+    fn operation(&self) -> &'static str;
+}
+
+/// Runs a call to its end.
+pub(super) async fn answer<R>(
+    frontend: &Frontend,
+    operation: &'static str,
+    call: &Call,
+    answer: impl Future<Output = Result<R, Error>>,
+) -> Result<Response<R>, Status> {
+    let counted = frontend.metrics.begin(operation);
+    let result = match call.deadline {
+        Some(deadline) => {
+            let deadline = deadline.checked_sub(EARLY).unwrap_or(deadline);
+            let expired = |_| Error::DeadlineExceeded("context deadline exceeded".to_owned());
+            tokio::time::timeout_at(deadline, answer)
+                .await
+                .map_err(expired)
+                .flatten()
+        }
+        None => answer.await,
+    };
+    counted.end(result.as_ref().err());
+    result.map(Response::new).map_err(|error| {
+        if let Error::Internal(_) = error {
+            tracing::error!(operation, %error, "call failed");
+        }
+        status::status(&error)
+    })
+}
+
+pub(super) fn not_supported(method: &str) -> Status {
+    status::status(&Error::Unimplemented(format!("method {method} not supported")))
+}
+
+/// Implements a service's trait from the functions that answer its RPCs.
+macro_rules! service {
+    (
+        $service:ident for $implementor:ty;
+        answered { $($method:ident($request:ident) -> $response:ident = $handler:path, $operation:ident;)* }
+        absent { $($absent:ident($absent_request:ident) -> $absent_response:ident, $absent_name:ident;)* }
+    ) => {
+        #[tonic::async_trait]
+        impl $service for $implementor {
+            $(
+                async fn $method(
+                    &self,
+                    request: tonic::Request<api::$request>,
+                ) -> Result<tonic::Response<api::$response>, tonic::Status> {
+                    let call = Call::new(request.metadata());
+                    let request = request.into_inner();
+                    let operation = request.operation();
+                    let answered = async {
+                        call.check_versions()?;
+                        $handler(&self.0, &call, request).await
+                    };
+                    answer(&self.0, operation, &call, answered).await
+                }
+            )*
+            $(
+                async fn $absent(
+                    &self,
+                    _: tonic::Request<api::$absent_request>,
+                ) -> Result<tonic::Response<api::$absent_response>, tonic::Status> {
+                    Err(not_supported(stringify!($absent_name)))
+                }
+            )*
+        }
+
+        $(
+            impl Operation for api::$request {
+                fn operation(&self) -> &'static str {
+                    stringify!($operation)
+                }
+            }
+        )*
+    };
+}
+
+pub(super) use service;

@@ -1,0 +1,4 @@
+//! What operators ask of task queues: one file for each RPC.
+
+pub(crate) mod describe;
+pub(crate) mod list_partitions;

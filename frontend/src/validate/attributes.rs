@@ -1,0 +1,58 @@
+//! Search attributes that clients set: known names, values of the right type, limits (reference 4.3).
+
+use std::fmt;
+
+use proto::temporal::common::v1::SearchAttributes as ApiAttributes;
+use storage::visibility::{attributes::SearchAttributes, limits::AttributeLimits};
+
+use crate::{error::Error, namespace::Namespace};
+
+/// Why search attributes are not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Problem {
+    Invalid(String),
+    /// In a workflow task it also ends the workflow.
+    Size(String),
+}
+
+impl Problem {
+    pub(crate) fn is_size(&self) -> bool {
+        matches!(self, Self::Size(_))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(message) | Self::Size(message) => f.write_str(message),
+        }
+    }
+}
+
+/// Checks the attributes of a request.
+pub(crate) fn check(namespace: &Namespace, attributes: Option<&ApiAttributes>) -> Result<(), Error> {
+    let Some(attributes) = attributes else {
+        return Ok(());
+    };
+    find_problem(namespace, attributes).map_err(|problem| Error::invalid(problem.to_string()))
+}
+
+/// Checks the attributes against those that the namespace knows.
+pub(crate) fn find_problem(namespace: &Namespace, attributes: &ApiAttributes) -> Result<(), Problem> {
+    let limits = AttributeLimits::default();
+    let Err(error) = SearchAttributes::parse(attributes, &namespace.schema, &limits) else {
+        return Ok(());
+    };
+    let unbounded = AttributeLimits {
+        value_bytes_max: usize::MAX,
+        total_bytes_max: usize::MAX,
+        ..limits
+    };
+    let is_size = SearchAttributes::parse(attributes, &namespace.schema, &unbounded).is_ok();
+    let message = error.to_string();
+    Err(if is_size {
+        Problem::Size(message)
+    } else {
+        Problem::Invalid(message)
+    })
+}

@@ -1,0 +1,32 @@
+//! Completion callbacks. None is taken yet: the official server's default allows no address either, so a client is
+//! told the same.
+
+use proto::temporal::common::v1::{Callback, callback::Variant};
+
+use crate::{error::Error, limits};
+
+pub(crate) fn check(callbacks: &[Callback]) -> Result<(), Error> {
+    callbacks.iter().try_for_each(|callback| match &callback.variant {
+        Some(Variant::Nexus(nexus)) => check_url(&nexus.url),
+        Some(Variant::Internal(_)) => Err(Error::invalid(
+            "unsupported callback variant: *common.Callback_Internal_",
+        )),
+        Some(_) => Err(Error::invalid("unsupported callback variant")),
+        None => Err(Error::Unimplemented("unknown callback variant: <nil>".to_owned())),
+    })
+}
+
+fn check_url(url: &str) -> Result<(), Error> {
+    let max = limits::CALLBACK_URL_BYTES_MAX;
+    if url.len() > max {
+        return Err(Error::invalid(format!(
+            "invalid url: url length longer than max length allowed of {max}"
+        )));
+    }
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(Error::invalid(format!("invalid url: unknown scheme: {url}")));
+    }
+    Err(Error::invalid(format!(
+        "invalid url: url does not match any configured callback address: {url}"
+    )))
+}

@@ -1,0 +1,127 @@
+//! Links: references between executions that clients attach to requests (reference 0.5).
+
+use prost::Message;
+use proto::temporal::{
+    common::v1::{
+        Callback, Link,
+        link::{Variant, WorkflowEvent, workflow_event::Reference},
+    },
+    enums::v1::EventType,
+};
+
+use crate::{error::Error, limits};
+
+/// Checks the links of a request.
+pub(crate) fn check(links: &[Link]) -> Result<(), Error> {
+    let (max, count) = (limits::LINKS_MAX, links.len());
+    if count > max {
+        return Err(Error::invalid(format!(
+            "cannot attach more than {max} links per request, got {count}"
+        )));
+    }
+    links.iter().try_for_each(check_one)
+}
+
+/// Checks the links of a request together with those of its callbacks.
+pub(crate) fn check_all(links: &[Link], callbacks: &[Callback]) -> Result<(), Error> {
+    let mut all = links.to_vec();
+    for link in callbacks.iter().flat_map(|callback| &callback.links) {
+        if !all.contains(link) {
+            all.push(link.clone());
+        }
+    }
+    check(&all)
+}
+
+fn check_one(link: &Link) -> Result<(), Error> {
+    let (max, size) = (limits::LINK_BYTES_MAX, link.encoded_len());
+    if size > max {
+        return Err(Error::invalid(format!(
+            "link exceeds allowed size of {max}, got {size}"
+        )));
+    }
+    match &link.variant {
+        Some(Variant::WorkflowEvent(event)) => check_event(event),
+        Some(Variant::BatchJob(job)) if job.job_id.is_empty() => {
+            Err(Error::invalid("batch job link must not have an empty job ID"))
+        }
+        Some(_) => Ok(()),
+        None => Err(Error::invalid("unsupported link variant")),
+    }
+}
+
+fn check_event(event: &WorkflowEvent) -> Result<(), Error> {
+    let fields = [
+        (&event.namespace, "namespace"),
+        (&event.workflow_id, "workflow ID"),
+        (&event.run_id, "run ID"),
+    ];
+    for (field, name) in fields {
+        if field.is_empty() {
+            return Err(Error::invalid(format!(
+                "workflow event link must not have an empty {name} field"
+            )));
+        }
+    }
+    match &event.reference {
+        Some(Reference::EventRef(reference))
+            if reference.event_type() == EventType::Unspecified && reference.event_id != 0 =>
+        {
+            Err(Error::invalid(
+                "workflow event link ref cannot have an unspecified event type and a non-zero event ID",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(namespace: &str, workflow_id: &str, run_id: &str) -> Link {
+        let event = WorkflowEvent {
+            namespace: namespace.to_owned(),
+            workflow_id: workflow_id.to_owned(),
+            run_id: run_id.to_owned(),
+            reference: None,
+        };
+        Link {
+            variant: Some(Variant::WorkflowEvent(event)),
+        }
+    }
+
+    #[test]
+    fn links_are_refused_in_official_words() {
+        let job = Link {
+            variant: Some(Variant::BatchJob(Default::default())),
+        };
+        let table = [
+            (
+                vec![event("n", "w", "r"); 11],
+                "cannot attach more than 10 links per request, got 11",
+            ),
+            (vec![Link::default()], "unsupported link variant"),
+            (
+                vec![event("", "w", "r")],
+                "workflow event link must not have an empty namespace field",
+            ),
+            (
+                vec![event("n", "", "r")],
+                "workflow event link must not have an empty workflow ID field",
+            ),
+            (
+                vec![event("n", "w", "")],
+                "workflow event link must not have an empty run ID field",
+            ),
+            (vec![job], "batch job link must not have an empty job ID"),
+            (vec![event("n", "w", "r"); 10], "ok"),
+        ];
+        for (links, expected) in table {
+            assert_eq!(
+                check(&links).map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
+                expected
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Search attributes in a worker's commands. The engine knows no schema, so they are checked here; bad ones fail
+//! the workflow task (reference 2.4).
+
+use engine::trigger::{FailWorkflowTask, Terminate, Trigger};
+use proto::temporal::{
+    command::v1::{Command, command::Attributes},
+    common::v1::SearchAttributes,
+    enums::v1::WorkflowTaskFailedCause as Cause,
+    failure::v1::{Failure, ServerFailureInfo, failure::FailureInfo},
+};
+
+use super::{complete_workflow_task::task_ref, task_token::Task};
+use crate::{
+    error::Error,
+    frontend::Frontend,
+    namespace::Namespace,
+    validate::attributes::{self, Problem},
+};
+
+/// Who ends a workflow that its worker cannot go on with.
+const SERVER_IDENTITY: &str = "history-service";
+
+/// Why a completed workflow task fails.
+pub(super) struct BadAttributes {
+    cause: Cause,
+    problem: Problem,
+}
+
+pub(super) fn check(namespace: &Namespace, commands: &[Command]) -> Result<(), BadAttributes> {
+    commands.iter().try_for_each(|command| {
+        let Some((attributes, cause)) = command.attributes.as_ref().and_then(of_command) else {
+            return Ok(());
+        };
+        attributes::find_problem(namespace, attributes).map_err(|problem| BadAttributes {
+            cause: if problem.is_size() {
+                cause
+            } else {
+                Cause::BadSearchAttributes
+            },
+            problem,
+        })
+    })
+}
+
+/// Returns the command's search attributes, and the cause of the failure if they are too large.
+fn of_command(attributes: &Attributes) -> Option<(&SearchAttributes, Cause)> {
+    match attributes {
+        Attributes::UpsertWorkflowSearchAttributesCommandAttributes(a) => {
+            Some((a.search_attributes.as_ref()?, Cause::BadSearchAttributes))
+        }
+        Attributes::StartChildWorkflowExecutionCommandAttributes(a) => Some((
+            a.search_attributes.as_ref()?,
+            Cause::BadStartChildExecutionAttributes,
+        )),
+        Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(a) => {
+            Some((a.search_attributes.as_ref()?, Cause::BadContinueAsNewAttributes))
+        }
+        _ => None,
+    }
+}
+
+/// Fails the workflow task and returns what its worker is told.
+pub(super) async fn refuse(frontend: &Frontend, task: &Task, identity: String, bad: BadAttributes) -> Error {
+    let message = format!("{}: {}", cause_name(bad.cause), bad.problem);
+    let is_size = bad.problem.is_size();
+    // From the second attempt on nothing is written: the task times out, which spaces the attempts out.
+    if task.token.attempt <= 1 || is_size {
+        let fail = FailWorkflowTask {
+            task: task_ref(&task.token),
+            cause: bad.cause,
+            failure: Some(Failure {
+                message: message.clone(),
+                failure_info: Some(FailureInfo::ServerFailureInfo(ServerFailureInfo::default())),
+                ..Default::default()
+            }),
+            identity,
+            ..Default::default()
+        };
+        if let Err(error) = frontend
+            .router
+            .ask(&task.target, Trigger::FailWorkflowTask(Box::new(fail)))
+            .await
+        {
+            return error.into();
+        }
+    }
+    if is_size {
+        // Its worker would send the same again.
+        let terminate = Terminate {
+            reason: message.clone(),
+            identity: SERVER_IDENTITY.to_owned(),
+            ..Default::default()
+        };
+        if let Err(error) = frontend
+            .router
+            .ask(&task.target, Trigger::Terminate(Box::new(terminate)))
+            .await
+        {
+            return error.into();
+        }
+    }
+    Error::InvalidArgument(message)
+}
+
+/// Returns the cause as messages name it.
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::BadStartChildExecutionAttributes => "BadStartChildExecutionAttributes",
+        Cause::BadContinueAsNewAttributes => "BadContinueAsNewAttributes",
+        _ => "BadSearchAttributes",
+    }
+}

@@ -1,0 +1,110 @@
+//! RespondWorkflowTaskCompleted (reference 1.4, 2.4): a worker's decisions, and the tasks that follow at once.
+
+use engine::{
+    outcome::{Reply, WorkflowTaskCompleted},
+    trigger::{CompleteWorkflowTask, TaskRef, Trigger},
+};
+use proto::{
+    ids::RunKey,
+    temporal::{
+        taskqueue::v1::StickyExecutionAttributes,
+        workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskCompletedResponse},
+    },
+    time::duration_from_proto,
+    token::TaskToken,
+};
+
+use super::{
+    attribute_check,
+    task_token::{self, Task},
+};
+use crate::{
+    call::Call,
+    error::Error,
+    frontend::Frontend,
+    render::{activity_task::activity_task, workflow_task::workflow_task},
+    validate,
+};
+
+/// What history names as the poll of a task that is returned at once, as the official server does.
+const INLINE_REQUEST_ID: &str = "request-from-RespondWorkflowTaskCompleted";
+
+pub(crate) async fn handle(
+    frontend: &Frontend,
+    _: &Call,
+    request: RespondWorkflowTaskCompletedRequest,
+) -> Result<RespondWorkflowTaskCompletedResponse, Error> {
+    let task = task_token::read(frontend, &request.namespace, &request.task_token).await?;
+    validate::identity(&request.identity)?;
+    if let Err(problem) = attribute_check::check(&task.namespace, &request.commands) {
+        return Err(attribute_check::refuse(frontend, &task, request.identity, problem).await);
+    }
+    let complete = parse(&task.token, request);
+    let trigger = Trigger::CompleteWorkflowTask(Box::new(complete));
+    match frontend.router.ask(&task.target, trigger).await? {
+        Reply::WorkflowTaskCompleted(done) => render(frontend, &task, *done).await,
+        Reply::Refused(rejection) => Err(rejection.into()),
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// Returns which started task the token names.
+pub(super) fn task_ref(token: &TaskToken) -> TaskRef {
+    TaskRef {
+        scheduled_event_id: token.scheduled_event_id,
+        started_event_id: token.started_event_id,
+        started_time: token.started_time,
+        attempt: token.attempt,
+    }
+}
+
+#[expect(deprecated, reason = "workers tell their build this way")]
+fn parse(token: &TaskToken, request: RespondWorkflowTaskCompletedRequest) -> CompleteWorkflowTask {
+    let metering = request.metering_metadata.unwrap_or_default();
+    CompleteWorkflowTask {
+        task: task_ref(token),
+        identity: request.identity,
+        commands: request.commands,
+        messages: request.messages,
+        query_results: request.query_results.into_iter().collect(),
+        sticky: request.sticky_attributes.and_then(sticky),
+        return_new_task: request.return_new_workflow_task,
+        force_new_task: request.force_create_new_workflow_task,
+        sdk_metadata: request.sdk_metadata,
+        nonfirst_local_activity_attempts: metering.nonfirst_local_activity_execution_attempts,
+        binary_checksum: request.binary_checksum,
+        build_id: request.worker_version_stamp.unwrap_or_default().build_id,
+        discard_speculative_with_events: request
+            .capabilities
+            .is_some_and(|capabilities| capabilities.discard_speculative_workflow_task_with_events),
+        request_id: INLINE_REQUEST_ID.to_owned(),
+    }
+}
+
+fn sticky(attributes: StickyExecutionAttributes) -> Option<(String, std::time::Duration)> {
+    let queue = attributes.worker_task_queue?.name;
+    let timeout = duration_from_proto(attributes.schedule_to_start_timeout.as_ref());
+    (!queue.is_empty()).then_some((queue, timeout))
+}
+
+async fn render(
+    frontend: &Frontend,
+    task: &Task,
+    done: WorkflowTaskCompleted,
+) -> Result<RespondWorkflowTaskCompletedResponse, Error> {
+    let run_id = task.target.run_id.ok_or_else(Error::unexpected_reply)?;
+    let run: RunKey = task.target.workflow.run(run_id);
+    let mut response = RespondWorkflowTaskCompletedResponse {
+        reset_history_event_id: done.reset_history_event_id,
+        ..Default::default()
+    };
+    if let Some(next) = done.next {
+        response.workflow_task = Some(workflow_task(frontend, &task.namespace, &run, *next).await?);
+    }
+    for activity in done.activities {
+        response
+            .activity_tasks
+            .push(activity_task(frontend, &task.namespace, &run, activity).await?);
+    }
+    Ok(response)
+}

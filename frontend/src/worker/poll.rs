@@ -1,0 +1,175 @@
+//! Polling, for both kinds of tasks: waits for a ticket, redeems it at its shard, polls on if it is void.
+
+use std::{sync::Arc, time::Duration};
+
+use cluster::router::AskError;
+use engine::{
+    outcome::{Rejection, Reply},
+    trigger::{BeginTask, Trigger},
+};
+use matching::{
+    error::AskError as QueueError,
+    handle::{Polled, QueueHandle},
+    input::PollerInfo,
+    output::{Give, Given},
+    ticket::Ticket,
+};
+use proto::ids::{QueueKey, TaskKind};
+use tokio::time::Instant;
+
+use crate::{
+    error::Error,
+    frontend::{Frontend, fresh_id},
+    validate::RunTarget,
+};
+
+/// How long a poll rests after a shard that could not take its ticket, or a queue that went elsewhere.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// One poll, however many tickets it meets.
+pub(crate) struct Poll<'a> {
+    pub(crate) frontend: &'a Frontend,
+    pub(crate) key: QueueKey,
+    pub(crate) poller: PollerInfo,
+    pub(crate) deadline: Instant,
+}
+
+/// What a poll got.
+pub(crate) enum Got {
+    /// A task is in this poller's hands: the shard's answer, and what the queue said with it.
+    Task {
+        reply: Reply,
+        ticket: Ticket,
+        give: Give,
+    },
+    /// A query, as the give says.
+    Query(Give),
+}
+
+impl Poll<'_> {
+    /// Waits for something to do; `None` once the deadline has come or the server drains.
+    pub(crate) async fn next(&self) -> Result<Option<Got>, Error> {
+        tokio::select! {
+            got = self.run() => got,
+            () = self.frontend.drained() => Ok(None),
+        }
+    }
+
+    async fn run(&self) -> Result<Option<Got>, Error> {
+        loop {
+            let queue = self.frontend.router.queue(&self.key)?;
+            match queue
+                .poll(self.poller.clone(), self.frontend.at(self.deadline))
+                .await
+            {
+                Ok(Polled::Task(give)) => {
+                    if let Some(got) = self.take(&queue, *give).await? {
+                        return Ok(Some(got));
+                    }
+                }
+                Ok(Polled::Empty) => return Ok(None),
+                // It ended or died: there is another one by now.
+                Err(QueueError::Gone) => self.pause().await,
+                Err(error) => return Err(error.into()),
+            }
+            if Instant::now() >= self.deadline {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn take(&self, queue: &QueueHandle, give: Give) -> Result<Option<Got>, Error> {
+        let ticket = match &give.task {
+            Given::Ticket(ticket) => ticket.clone(),
+            Given::Query { .. } => return Ok(Some(Got::Query(give))),
+        };
+        let held = Held {
+            queue,
+            ticket: Some(ticket.clone()),
+        };
+        match self.redeem(&ticket).await {
+            Ok(reply) => {
+                held.done();
+                Ok(Some(Got::Task { reply, ticket, give }))
+            }
+            // Started before, or void.
+            Err(AskError::Rejected(Rejection::Stale | Rejection::NotFound(_))) => {
+                held.done();
+                Ok(None)
+            }
+            Err(AskError::Broken(error)) => {
+                held.done();
+                tracing::error!(workflow_id = %ticket.run.workflow.workflow_id, error, "begin task");
+                Ok(None)
+            }
+            Err(_) => {
+                // The ticket goes back: another poller may find the shard in better shape.
+                drop(held);
+                self.pause().await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes the task up at its shard.
+    async fn redeem(&self, ticket: &Ticket) -> Result<Reply, AskError> {
+        let target = RunTarget {
+            workflow: ticket.run.workflow.clone(),
+            run_id: Some(ticket.run.run_id),
+        };
+        let begin = Box::new(BeginTask {
+            scheduled_event_id: ticket.scheduled_event_id,
+            attempt: ticket.attempt,
+            queue: self.key.name.to_string(),
+            sticky: self.key.sticky,
+            identity: self.poller.identity.to_string(),
+            request_id: fresh_id().map_err(|error| AskError::Unavailable(error.to_string()))?,
+        });
+        let trigger = match self.key.kind {
+            TaskKind::Workflow => Trigger::BeginWorkflowTask(begin),
+            TaskKind::Activity => Trigger::BeginActivity(begin),
+        };
+        self.frontend.router.ask(&target, trigger).await
+    }
+
+    async fn pause(&self) {
+        tokio::time::sleep_until((Instant::now() + PAUSE).min(self.deadline)).await;
+    }
+}
+
+/// A ticket between its queue and its shard. If the poll ends meanwhile the ticket goes back to the queue, so that
+/// the task need not wait until its shard announces it again.
+struct Held<'a> {
+    queue: &'a QueueHandle,
+    ticket: Option<Ticket>,
+}
+
+impl Held<'_> {
+    fn done(mut self) {
+        self.ticket = None;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            // A queue that does not take it is full or gone: then its shard announces it again.
+            drop(self.queue.announce(ticket));
+        }
+    }
+}
+
+/// Returns what the queue is told of a poller.
+pub(crate) fn poller(
+    identity: String,
+    worker_instance_key: String,
+    max_tasks_per_second: Option<f64>,
+    versions: Option<matching::input::WorkerVersions>,
+) -> PollerInfo {
+    PollerInfo {
+        identity: identity.into(),
+        worker_instance_key: worker_instance_key.into(),
+        max_tasks_per_second,
+        versions: versions.map(Arc::new),
+    }
+}

@@ -1,0 +1,78 @@
+//! PollWorkflowTaskQueue (reference 1.4, 3.4): a workflow task, or a query for a worker.
+
+use engine::outcome::Reply;
+use matching::input::WorkerVersions;
+use proto::{
+    ids::{QueueKey, TaskKind},
+    temporal::{
+        enums::v1::TaskQueueKind,
+        workflowservice::v1::{PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse},
+    },
+};
+
+use super::{
+    poll::{Got, Poll, poller},
+    query_task,
+};
+use crate::{
+    call::Call,
+    error::Error,
+    frontend::Frontend,
+    namespace::Waiting,
+    render::workflow_task::{add_hints, workflow_task},
+    validate,
+};
+
+#[expect(deprecated, reason = "old workers tell their versions this way")]
+pub(crate) async fn handle(
+    frontend: &Frontend,
+    call: &Call,
+    request: PollWorkflowTaskQueueRequest,
+) -> Result<PollWorkflowTaskQueueResponse, Error> {
+    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    let deadline = call.poll_deadline()?;
+    validate::identity(&request.identity)?;
+    let queue = validate::queue(request.task_queue)?;
+    let _waiting = namespace.wait(Waiting::WorkflowTask)?;
+    let versions = versions(request.worker_version_capabilities, request.deployment_options);
+    let poll = Poll {
+        frontend,
+        key: QueueKey {
+            namespace_id: namespace.id,
+            kind: TaskKind::Workflow,
+            sticky: queue.kind() == TaskQueueKind::Sticky,
+            name: queue.name.into(),
+        },
+        poller: poller(request.identity, request.worker_instance_key, None, versions),
+        deadline,
+    };
+    match poll.next().await? {
+        Some(Got::Task {
+            reply: Reply::WorkflowTask(task),
+            ticket,
+            give,
+        }) => {
+            let mut response = workflow_task(frontend, &namespace, &ticket.run, *task).await?;
+            add_hints(&mut response, &give);
+            Ok(response)
+        }
+        Some(Got::Task { .. }) => Err(Error::unexpected_reply()),
+        Some(Got::Query(give)) => {
+            let mut response = query_task::query_task(frontend, &namespace, &poll.key, &give).await?;
+            add_hints(&mut response, &give);
+            Ok(response)
+        }
+        None => Ok(PollWorkflowTaskQueueResponse::default()),
+    }
+}
+
+/// Returns what the worker says of its version, if it says anything.
+pub(crate) fn versions(
+    capabilities: Option<proto::temporal::common::v1::WorkerVersionCapabilities>,
+    deployment: Option<proto::temporal::deployment::v1::WorkerDeploymentOptions>,
+) -> Option<WorkerVersions> {
+    (capabilities.is_some() || deployment.is_some()).then_some(WorkerVersions {
+        capabilities,
+        deployment,
+    })
+}

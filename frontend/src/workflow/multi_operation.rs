@@ -1,0 +1,179 @@
+//! ExecuteMultiOperation (reference 2.19): a start and an update that go in together, or not at all.
+
+use engine::{
+    outcome::{Reply, Started, UpdateStage, UpdateStatus},
+    trigger::{AdmitUpdate, Start, StartWith, StartWorkflow},
+};
+use proto::temporal::workflowservice::v1::{
+    ExecuteMultiOperationRequest, ExecuteMultiOperationResponse, StartWorkflowExecutionRequest,
+    UpdateWorkflowExecutionRequest,
+    execute_multi_operation_request::operation::Operation,
+    execute_multi_operation_response::{Response, response::Response as OperationResponse},
+};
+
+use super::{start, update};
+use crate::{
+    call::Call,
+    error::Error,
+    frontend::Frontend,
+    limits,
+    namespace::{Namespace, Waiting},
+    render::update as render,
+    validate::{self, RunTarget},
+};
+
+pub(crate) async fn handle(
+    frontend: &Frontend,
+    call: &Call,
+    request: ExecuteMultiOperationRequest,
+) -> Result<ExecuteMultiOperationResponse, Error> {
+    let namespace = frontend.namespaces.startable(&request.namespace).await?;
+    let (start, update) = split(request)?;
+    let workflow = parse_start(&namespace, start).map_err(start_failed)?;
+    let request_id = update
+        .request
+        .as_ref()
+        .map(|request| request.request_id.clone())
+        .unwrap_or_default();
+    let update = parse_update(&namespace, update, &workflow.workflow_id).map_err(update_failed)?;
+    let _waiting = namespace.wait(Waiting::Update)?;
+    let wait = update.wait;
+    let update_id = update
+        .request
+        .meta
+        .as_ref()
+        .map(|meta| meta.update_id.clone())
+        .unwrap_or_default();
+    let key = validate::workflow(&namespace, workflow.workflow_id.clone());
+    let start_request_id = workflow.request_id.clone();
+    let both = Start {
+        workflow: Box::new(workflow),
+        with: StartWith::Update(Box::new(update)),
+    };
+    let Reply::StartedAndUpdated { started, update } = frontend.router.start(&key, both).await? else {
+        return Err(Error::unexpected_reply());
+    };
+    let status = match update.filter(|status| status.stage >= wait) {
+        Some(status) => *status,
+        None => {
+            let target = RunTarget {
+                workflow: key.clone(),
+                run_id: validate::run_id(&started.run_id).ok().flatten(),
+            };
+            follow(frontend, call, &target, &update_id, wait)
+                .await
+                .map_err(|error| Error::MultiOperation {
+                    start: Box::new(Error::Ok),
+                    update: Box::new(error),
+                })?
+        }
+    };
+    let workflow_id = key.workflow_id.as_str();
+    let started = Started {
+        eager: None,
+        ..*started
+    };
+    let started = start::render(frontend, &namespace, workflow_id, start_request_id, started).await?;
+    let updated = render::response(namespace.name(), workflow_id, request_id, status);
+    let responses = [
+        OperationResponse::StartWorkflow(started),
+        OperationResponse::UpdateWorkflow(updated),
+    ];
+    Ok(ExecuteMultiOperationResponse {
+        responses: responses
+            .into_iter()
+            .map(|response| Response {
+                response: Some(response),
+            })
+            .collect(),
+    })
+}
+
+/// Waits for the stage that the caller wants, but not for ever.
+async fn follow(
+    frontend: &Frontend,
+    call: &Call,
+    target: &RunTarget,
+    update_id: &str,
+    wait: UpdateStage,
+) -> Result<UpdateStatus, Error> {
+    let asked = update::ask(frontend, target, update_id, wait);
+    match tokio::time::timeout_at(call.started + limits::NEWS_WAIT_MAX, asked).await {
+        Ok(status) => status,
+        Err(_) => update::ask(frontend, target, update_id, UpdateStage::Unspecified).await,
+    }
+}
+
+fn split(
+    request: ExecuteMultiOperationRequest,
+) -> Result<(StartWorkflowExecutionRequest, UpdateWorkflowExecutionRequest), Error> {
+    let namespace = request.namespace;
+    let mut operations = request
+        .operations
+        .into_iter()
+        .map(|operation| operation.operation);
+    let (Some(Some(Operation::StartWorkflow(start))), Some(Some(Operation::UpdateWorkflow(update))), None) =
+        (operations.next(), operations.next(), operations.next())
+    else {
+        return Err(Error::invalid("Operations have to be exactly [Start, Update]."));
+    };
+    let differs = |other: &str| !other.is_empty() && other != namespace;
+    let mismatch = || Error::invalid("Operation namespace did not match request's namespace.");
+    if differs(&start.namespace) {
+        return Err(start_failed(mismatch()));
+    }
+    if differs(&update.namespace) {
+        return Err(update_failed(mismatch()));
+    }
+    Ok((start, update))
+}
+
+fn parse_start(
+    namespace: &Namespace,
+    request: StartWorkflowExecutionRequest,
+) -> Result<StartWorkflow, Error> {
+    if !request.cron_schedule.is_empty() {
+        return Err(Error::invalid("CronSchedule is not allowed."));
+    }
+    if request.request_eager_execution {
+        return Err(Error::invalid("RequestEagerExecution is not supported."));
+    }
+    if request.workflow_start_delay.is_some() {
+        return Err(Error::invalid("WorkflowStartDelay is not supported."));
+    }
+    start::parse(namespace, request)
+}
+
+fn parse_update(
+    namespace: &Namespace,
+    request: UpdateWorkflowExecutionRequest,
+    workflow_id: &str,
+) -> Result<AdmitUpdate, Error> {
+    let target = validate::target(namespace, request.workflow_execution)?;
+    if target.workflow.workflow_id.as_str() != workflow_id {
+        return Err(Error::invalid(
+            "WorkflowId is not consistent with previous operation(s).",
+        ));
+    }
+    if !request.first_execution_run_id.is_empty() {
+        return Err(Error::invalid("FirstExecutionRunId is not allowed."));
+    }
+    if target.run_id.is_some() {
+        return Err(Error::invalid("RunId is not allowed."));
+    }
+    update::parse(request.request, request.wait_policy, String::new())
+}
+
+fn start_failed(error: Error) -> Error {
+    Error::MultiOperation {
+        start: Box::new(error),
+        update: Box::new(Error::Aborted),
+    }
+}
+
+fn update_failed(error: Error) -> Error {
+    Error::MultiOperation {
+        start: Box::new(Error::Aborted),
+        update: Box::new(error),
+    }
+}

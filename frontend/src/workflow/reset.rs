@@ -1,0 +1,173 @@
+//! ResetWorkflowExecution (reference 2.20): gathers the histories that the new run is made of.
+
+use cluster::router::AskError;
+use engine::{
+    outcome::{Position, Rejection, Reply},
+    trigger::{Reset, Signal},
+};
+use proto::temporal::{
+    enums::v1::{ResetReapplyExcludeType as Exclude, ResetReapplyType as Reapply, WorkflowExecutionStatus},
+    history::v1::HistoryEvent,
+    workflow::v1::{PostResetOperation, post_reset_operation::Variant},
+    workflowservice::v1::{ResetWorkflowExecutionRequest, ResetWorkflowExecutionResponse},
+};
+use storage::batch::HistoryKey;
+
+use super::get_history_reverse::position;
+use crate::{
+    call::Call,
+    error::Error,
+    frontend::{Frontend, fresh_id},
+    history, limits,
+    validate::{self, RunTarget},
+};
+
+pub(crate) async fn handle(
+    frontend: &Frontend,
+    _: &Call,
+    request: ResetWorkflowExecutionRequest,
+) -> Result<ResetWorkflowExecutionResponse, Error> {
+    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    let target = validate::target(&namespace, request.workflow_execution.clone())?;
+    validate::required(&request.request_id, "RequestId is not set on request.")?;
+    validate::request_id(&request.request_id)?;
+    let post_signals = post_signals(&request.post_reset_operations, &request.identity)?;
+    for _ in 0..limits::RESET_ATTEMPTS_MAX {
+        let (target, reset) = gather(frontend, &target, &request, post_signals.clone()).await?;
+        match frontend.router.reset(&target, reset).await {
+            Ok(Reply::Reset { run_id }) => return Ok(ResetWorkflowExecutionResponse { run_id }),
+            Ok(_) => return Err(Error::unexpected_reply()),
+            // A run has gone on since its events were read.
+            Err(AskError::Rejected(Rejection::Unavailable(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::Unavailable(
+        "workflow goes on too fast to be reset".to_owned(),
+    ))
+}
+
+/// Reads the base run, and the runs of its chain that came after it.
+async fn gather(
+    frontend: &Frontend,
+    target: &RunTarget,
+    request: &ResetWorkflowExecutionRequest,
+    post_signals: Vec<Signal>,
+) -> Result<(RunTarget, Reset), Error> {
+    let base = position(frontend, target).await?;
+    check_point(request.workflow_task_finish_event_id, &base)?;
+    let target = RunTarget {
+        workflow: target.workflow.clone(),
+        run_id: validate::run_id(&base.run_id).ok().flatten(),
+    };
+    let base_events = read(frontend, &target, &base).await?;
+    let (reapply_signals, reapply_updates) = reapplied(request)?;
+    let later = later_runs(frontend, &target, base.successor_run_id).await?;
+    let reset = Reset {
+        base: base_events,
+        later,
+        workflow_task_finish_event_id: request.workflow_task_finish_event_id,
+        reason: request.reason.clone(),
+        request_id: request.request_id.clone(),
+        identity: request.identity.clone(),
+        reapply_signals,
+        reapply_updates,
+        post_signals,
+        base_status: if base.open {
+            WorkflowExecutionStatus::Running
+        } else {
+            WorkflowExecutionStatus::Unspecified
+        },
+    };
+    Ok((target, reset))
+}
+
+/// Refuses a point outside the history before all of it is read.
+fn check_point(point: i64, base: &Position) -> Result<(), Error> {
+    if point <= 1 || point >= base.next_event_id {
+        return Err(Error::invalid(
+            "Workflow task finish ID must be > 1 && <= workflow last event ID.",
+        ));
+    }
+    Ok(())
+}
+
+async fn read(
+    frontend: &Frontend,
+    target: &RunTarget,
+    position: &Position,
+) -> Result<Vec<HistoryEvent>, Error> {
+    let Some(run_id) = target.run_id else {
+        return Err(Error::Internal("run id is malformed".to_owned()));
+    };
+    let key = HistoryKey {
+        namespace_id: target.workflow.namespace_id,
+        run_id,
+    };
+    history::all(frontend, key, 1, position.next_event_id).await
+}
+
+/// Reads the runs that follow, oldest first, until one that is gone or has no follower.
+async fn later_runs(
+    frontend: &Frontend,
+    target: &RunTarget,
+    mut next: String,
+) -> Result<Vec<HistoryEvent>, Error> {
+    let mut events = Vec::new();
+    for _ in 0..limits::RESET_CHAIN_MAX {
+        let Some(run_id) = validate::run_id(&next).ok().flatten() else {
+            break;
+        };
+        let target = RunTarget {
+            workflow: target.workflow.clone(),
+            run_id: Some(run_id),
+        };
+        let position = match position(frontend, &target).await {
+            Ok(position) => position,
+            Err(Error::NotFound(_)) => break,
+            Err(error) => return Err(error),
+        };
+        events.extend(read(frontend, &target, &position).await?);
+        next = position.successor_run_id;
+    }
+    Ok(events)
+}
+
+/// Returns whether signals and updates are applied again.
+#[expect(deprecated, reason = "old clients choose this way what is applied again")]
+fn reapplied(request: &ResetWorkflowExecutionRequest) -> Result<(bool, bool), Error> {
+    let (mut signals, mut updates) = match Reapply::try_from(request.reset_reapply_type) {
+        Ok(Reapply::Unspecified | Reapply::AllEligible) => (true, true),
+        Ok(Reapply::Signal) => (true, false),
+        Ok(Reapply::None) => (false, false),
+        Err(_) => return Err(Error::invalid("unknown reset type")),
+    };
+    for exclude in request.reset_reapply_exclude_types() {
+        match exclude {
+            Exclude::Signal => signals = false,
+            Exclude::Update => updates = false,
+            _ => {}
+        }
+    }
+    Ok((signals, updates))
+}
+
+fn post_signals(operations: &[PostResetOperation], identity: &str) -> Result<Vec<Signal>, Error> {
+    operations
+        .iter()
+        .map(|operation| match &operation.variant {
+            Some(Variant::SignalWorkflow(signal)) => Ok(Signal {
+                name: signal.signal_name.clone(),
+                input: signal.input.clone(),
+                header: signal.header.clone(),
+                links: signal.links.clone(),
+                identity: identity.to_owned(),
+                request_id: fresh_id()?,
+                ..Default::default()
+            }),
+            _ => Err(Error::Unimplemented(
+                "unsupported post reset operation".to_owned(),
+            )),
+        })
+        .collect()
+}
