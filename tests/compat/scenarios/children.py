@@ -77,6 +77,7 @@ async def every_field(ctx: Context) -> Record:
     await ctx.wait_event(family.parent_id, "CHILD_WORKFLOW_EXECUTION_STARTED")
     child = await ctx.describe(family.child_id)
     await family.child.run_task(commands.complete_workflow())
+    await ctx.wait_event(family.parent_id, "CHILD_WORKFLOW_EXECUTION_COMPLETED")
     return {"child open": child} | await family.records()
 
 
