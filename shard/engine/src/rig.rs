@@ -16,13 +16,15 @@ use proto::{
 };
 
 use crate::{
-    effect::{Effect, Waiter},
+    close::{is_waiting, ready_activity},
+    effect::{Effect, ReadyTask, Waiter},
     invariants,
     limits::Limits,
     outcome::{Rejection, Reply, StartedActivity, StartedWorkflowTask, WorkflowTaskCompleted},
     run::Run,
     start::{Current, start},
     step,
+    task::ready_task,
     trigger::{
         BeginTask, CompleteWorkflowTask, Context, Namespace, Start, StartWith, StartWorkflow, TaskRef,
         Trigger,
@@ -43,6 +45,8 @@ pub(crate) struct Rig {
     pub(crate) early: bool,
     pub(crate) events: Vec<HistoryEvent>,
     pub(crate) effects: Vec<Effect>,
+    /// What the effects so far say is ready.
+    ready: Vec<ReadyTask>,
     shown: usize,
 }
 
@@ -99,8 +103,10 @@ impl Rig {
             early: false,
             events: new.events,
             effects: new.effects,
+            ready: Vec::new(),
             shown: 0,
         };
+        rig.keep_ready(0);
         rig.check();
         rig
     }
@@ -126,12 +132,50 @@ impl Rig {
         assert!(step.durable || before == self.run.state, "a change is durable");
         self.early = step.early;
         self.events.extend(step.events);
+        let known = self.effects.len();
         self.effects.extend(step.effects);
+        self.keep_ready(known);
         self.check();
         Ok(step.reply)
     }
 
+    fn keep_ready(&mut self, from: usize) {
+        for effect in &self.effects[from..] {
+            match effect {
+                Effect::Ready(task) => self.ready.push(task.clone()),
+                Effect::Unready(task) => {
+                    let at = self.ready.iter().position(|ready| ready == task);
+                    self.ready.remove(at.expect("what is taken back was there"));
+                }
+                Effect::Deliver(_) | Effect::Resolve { .. } => {}
+            }
+        }
+    }
+
+    /// Rows of ready tasks are what state says is waiting.
+    fn check_ready(&self) {
+        let run = &self.run;
+        let task = run
+            .state
+            .task
+            .as_ref()
+            .filter(|task| run.is_open() && task.started_event_id == 0);
+        let activities = run
+            .state
+            .activities
+            .values()
+            .filter(|activity| is_waiting(activity));
+        let mut waiting: Vec<_> = activities.map(|activity| ready_activity(run, activity)).collect();
+        waiting.extend(task.map(|task| ready_task(run, task)));
+        let mut ready = self.ready.clone();
+        for tasks in [&mut waiting, &mut ready] {
+            tasks.sort_by_key(|task| (task.kind, task.scheduled_event_id));
+        }
+        assert_eq!(ready, waiting);
+    }
+
     fn check(&mut self) {
+        self.check_ready();
         invariants::check(&self.run, &self.limits).expect("invariants");
         let stored = crate::state::State::from_bytes(&self.run.state.to_bytes()).expect("own bytes");
         assert!(stored == self.run.state, "state reads what it writes");

@@ -1,5 +1,6 @@
 //! The histories here are those of the official server 1.32 for the same calls.
 
+mod random;
 mod sizes;
 mod timeouts;
 
@@ -10,7 +11,7 @@ use proto::temporal::{
         command::Attributes as Command,
     },
     common::v1::{ActivityType, Priority, RetryPolicy},
-    failure::v1::{ApplicationFailureInfo, Failure, ServerFailureInfo, failure::FailureInfo},
+    failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
     taskqueue::v1::TaskQueue,
 };
 
