@@ -13,7 +13,7 @@ use proto::{ids::QueueKey, time::Timestamp};
 use crate::{
     config::Config,
     error::AskError,
-    handle::{Clock, Hooks, Notice, Polled, QueueHandle, Return, Returns},
+    handle::{Clock, Hooks, Notice, Polled, QueueHandle},
     input::{Input, PollToken},
     life::{Counted, Life},
     limits,
@@ -22,6 +22,7 @@ use crate::{
     output::{Give, Output},
     queue::Queue,
     replies::Replies,
+    returns::{Return, Returns},
 };
 
 /// Starts a queue's actor on an arbiter. It stops when the last handle is dropped.
@@ -133,7 +134,8 @@ impl QueueActor {
     }
 
     fn take_returns(&mut self, now: Timestamp) {
-        for what in self.returns.take() {
+        let mut left = self.returns.take();
+        for what in left.futures.drain(..) {
             match what {
                 Return::PollGone(token) => {
                     if self.replies.polls.remove(&token).is_some() {
@@ -147,6 +149,9 @@ impl QueueActor {
                     self.step(Input::QueryGone(id), now);
                 }
             }
+        }
+        for news in left.news() {
+            self.step(news, now);
         }
     }
 

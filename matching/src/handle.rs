@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -24,6 +24,7 @@ use crate::{
     message::Message,
     metrics::Metrics,
     output::{Give, Refusal},
+    returns::{Return, Returns},
     ticket::{Ticket, TicketId},
     view::QueueView,
 };
@@ -151,36 +152,39 @@ impl QueueHandle {
     }
 
     /// Says that a task is ready; a refusal comes as a notice.
+    ///
+    /// When the mailbox is full the shard holds the ticket back: the queue gives it credit.
     pub fn announce(&self, ticket: Ticket) -> Result<(), NotAnnounced> {
-        self.0
-            .addr
-            .try_send(Message::Input(Input::Announce(ticket)))
-            .map_err(|err| {
-                let why = ask_error(&err);
-                let tickets = match err.into_inner() {
-                    Message::Input(Input::Announce(ticket)) => vec![ticket],
-                    _ => Vec::new(),
-                };
-                NotAnnounced { why, tickets }
-            })
+        let sent = self.0.addr.try_send(Message::Input(Input::Announce(ticket)));
+        sent.map_err(|err| self.not_announced(err, Vec::new()))
     }
 
-    /// Announces many tickets with few messages; those that did not go come back.
+    /// Announces many tickets with few messages; those that did not go come back, as from `announce`.
     pub fn announce_all(&self, mut tickets: Vec<Ticket>) -> Result<(), NotAnnounced> {
         while !tickets.is_empty() {
             let rest = tickets.split_off(tickets.len().min(limits::ANNOUNCE_BATCH_MAX));
             if let Err(err) = self.0.addr.try_send(Message::Announce(tickets)) {
-                let why = ask_error(&err);
-                let mut tickets = match err.into_inner() {
-                    Message::Announce(tickets) => tickets,
-                    _ => Vec::new(),
-                };
-                tickets.extend(rest);
-                return Err(NotAnnounced { why, tickets });
+                return Err(self.not_announced(err, rest));
             }
             tickets = rest;
         }
         Ok(())
+    }
+
+    fn not_announced(&self, err: SendError<Message>, rest: Vec<Ticket>) -> NotAnnounced {
+        let why = ask_error(&err);
+        let mut tickets = match err.into_inner() {
+            Message::Announce(tickets) => tickets,
+            Message::Input(Input::Announce(ticket)) => vec![ticket],
+            _ => Vec::new(),
+        };
+        tickets.extend(rest);
+        if why == AskError::Busy {
+            for ticket in &tickets {
+                self.0.wake_if(self.0.returns.missed(ticket));
+            }
+        }
+        NotAnnounced { why, tickets }
     }
 
     /// Takes a ticket back. When it fails the ticket's redemption is stale, no more.
@@ -188,9 +192,15 @@ impl QueueHandle {
         self.send(Message::Input(Input::Withdraw(id)))
     }
 
-    /// Says how many ready tasks the shard holds back for this queue, and since when.
+    /// Says how many ready tasks the shard holds back for this queue, and since when; 0 when it does no longer.
+    ///
+    /// Asks for credit, though the queue may never have refused the shard. A full mailbox delays it.
     pub fn held_back(&self, shard: ShardId, count: u64, oldest: Timestamp) -> Result<(), AskError> {
-        self.send(Message::Input(Input::HeldBack { shard, count, oldest }))
+        match self.send(Message::Input(Input::HeldBack { shard, count, oldest })) {
+            Err(AskError::Busy) => self.0.wake_if(self.0.returns.said(shard, count, oldest)),
+            other => return other,
+        }
+        Ok(())
     }
 
     /// Says that a worker process ends: its polls return empty, its sticky queue's tickets are refused.
@@ -278,37 +288,16 @@ fn ask_error<T>(err: &SendError<T>) -> AskError {
     }
 }
 
-/// What comes back to the actor from futures that were dropped; never refused for a full mailbox.
-#[derive(Debug, Default)]
-pub(crate) struct Returns(Mutex<Vec<Return>>);
-
-#[derive(Debug)]
-pub(crate) enum Return {
-    PollGone(PollToken),
-    /// Given, but the future was dropped before it took it.
-    Undelivered(Box<Give>),
-    QueryGone(QueryId),
-}
-
-impl Returns {
-    pub(crate) fn take(&self) -> Vec<Return> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Says whether the list was empty.
-    fn add(&self, what: Return) -> bool {
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        list.push(what);
-        list.len() == 1
-    }
-}
-
 impl Shared {
     /// Leaves the return for the actor and wakes it.
     ///
     /// When the mailbox is full no wake-up is needed: a message is still to be handled, and each takes the returns.
     fn give_back(&self, what: Return) {
-        if self.returns.add(what) {
+        self.wake_if(self.returns.add(what));
+    }
+
+    fn wake_if(&self, was_empty: bool) {
+        if was_empty {
             drop(self.addr.try_send(Message::Returned));
         }
     }

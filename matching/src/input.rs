@@ -48,7 +48,14 @@ pub enum Input {
     },
     /// The query was answered, or nobody waits for its answer.
     QueryGone(QueryId),
-    /// How many ready tasks a shard holds back because the queue refused them. Replaces what it said before.
+    /// So many tickets of this shard did not come in, as the mailbox was full: the shard holds them back.
+    Missed {
+        shard: ShardId,
+        count: u64,
+        oldest: Timestamp,
+    },
+    /// How many ready tasks a shard holds back for want of room. Replaces what it said before and asks for credit;
+    /// 0 says that it needs none.
     HeldBack {
         shard: ShardId,
         count: u64,

@@ -16,5 +16,6 @@ mod notices;
 pub mod output;
 pub mod queue;
 mod replies;
+mod returns;
 pub mod ticket;
 pub mod view;

@@ -33,6 +33,12 @@ pub const MESSAGES_PER_TURN: usize = 32;
 pub const LOW_WATER_DIVISOR: usize = 2;
 /// Credit that is not used for this long is given to others.
 pub const CREDIT_TTL: Duration = Duration::from_secs(1);
+/// Tickets that a shard is let announce at once, if it has so many: it reads its store for them.
+pub const CREDIT_PORTION_MIN: usize = 32;
+/// Credit is promised for this share of the mailbox, as each ticket may be a message: one half.
+pub const CREDIT_MAILBOX_DIVISOR: usize = 2;
+/// How often credit is offered again to a shard that says nothing: about a minute in all.
+pub const CREDIT_TRIES_MAX: u32 = 5;
 
 /// How long a poller counts as near: a query without one is refused (reference 2.17).
 pub const QUERY_POLLER_WINDOW: Duration = Duration::from_secs(20);

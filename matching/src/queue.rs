@@ -101,6 +101,12 @@ impl Queue {
             Input::Undelivered(given) => self.undelivered(given, now, out),
             Input::AddQuery { id, task, deadline } => self.add_query(id, task, deadline, now, out),
             Input::QueryGone(id) => self.queries.remove(id),
+            Input::Missed { shard, count, oldest } => {
+                self.used = now;
+                if !self.draining {
+                    self.shards.refused(shard, count, oldest);
+                }
+            }
             Input::HeldBack { shard, count, oldest } => {
                 self.used = now;
                 if !self.draining {
@@ -155,7 +161,7 @@ impl Queue {
     }
 
     fn refuse_full(&mut self, ticket: Ticket, out: &mut Vec<Output>) {
-        self.shards.refused(ticket.shard, ticket.scheduled_time);
+        self.shards.refused(ticket.shard, 1, ticket.scheduled_time);
         out.push(Output::Refuse {
             ticket,
             why: Refusal::Full,
@@ -184,6 +190,12 @@ impl Queue {
         let room = (tickets_max - taken).min((bytes_max - taken_bytes) / ticket_bytes);
         // A bound of less than a ticket still lets one through.
         let room = if taken == 0 { room.max(1) } else { room };
+        let messages_max = self
+            .config
+            .mailbox_messages_max
+            .get()
+            .div_ceil(limits::CREDIT_MAILBOX_DIVISOR);
+        let room = room.min(messages_max.saturating_sub(self.shards.promised()));
         self.shards.grant(room, now, out);
     }
 

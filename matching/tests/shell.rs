@@ -342,6 +342,32 @@ fn a_full_mailbox_refuses_and_loses_nothing_that_it_took() {
 }
 
 #[test]
+fn shards_whose_word_found_the_mailbox_full_get_credit() {
+    run(async || {
+        let config = Config {
+            mailbox_messages_max: NonZeroUsize::new(4).expect("some"),
+            ..Config::default()
+        };
+        let mut stand = Stand::new(false, config, 64);
+        while stand.queue.withdraw(ticket(1).id()).is_ok() {}
+        stand
+            .queue
+            .announce_all(vec![ticket(1), ticket(2)])
+            .expect_err("full");
+        stand
+            .queue
+            .held_back(ShardId(2), 1, START)
+            .expect("kept for later");
+        for (shard, free) in [(ShardId(1), 2), (ShardId(2), 1)] {
+            let notice = stand.notices.recv().await.expect("notice").what;
+            // Half of the mailbox is the most that is promised at once.
+            assert_eq!(notice, Notice::Credit { shard, free });
+            stand.queue.held_back(shard, 0, START).expect("alive");
+        }
+    });
+}
+
+#[test]
 fn a_poll_dropped_while_the_mailbox_is_full_is_noticed() {
     run(async || {
         let config = Config {

@@ -1,11 +1,14 @@
 //! The shards that hold tickets back because the queue refused them, and the credit they are given.
+//!
+//! Credit may be lost on its way, so a shard that says nothing is offered it again, more and more seldom.
+//! Meanwhile nobody knows what it holds, so it does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{ids::ShardId, time::Timestamp};
 
 use crate::{
-    limits::{CREDIT_TTL, SHARDS_REMEMBERED_MAX},
+    limits::{CREDIT_PORTION_MIN, CREDIT_TRIES_MAX, CREDIT_TTL, SHARDS_REMEMBERED_MAX},
     output::Output,
 };
 
@@ -18,8 +21,8 @@ pub(super) struct Shards {
     by_age: BTreeSet<(Timestamp, ShardId)>,
     /// Those that get the next credit, the shard with the oldest ticket first.
     wanting: BTreeSet<(Timestamp, ShardId)>,
-    /// Those that have credit, by when they got it.
-    credited: BTreeSet<(Timestamp, ShardId)>,
+    /// The ends of credit and of rests.
+    ends: BTreeSet<(Timestamp, ShardId)>,
     count: u64,
     promised: usize,
 }
@@ -28,15 +31,23 @@ pub(super) struct Shards {
 struct Held {
     count: u64,
     oldest: Timestamp,
-    credit: Option<Credit>,
+    state: State,
+    /// How often in a row it said nothing to its credit.
+    silent: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Credit {
-    left: usize,
-    given: Timestamp,
-    /// The shard has said something since.
-    heard: bool,
+enum State {
+    Wanting,
+    Credited {
+        left: usize,
+        until: Timestamp,
+        heard: bool,
+    },
+    /// Said nothing; is asked again later.
+    Resting {
+        until: Timestamp,
+    },
 }
 
 impl Shards {
@@ -66,17 +77,18 @@ impl Shards {
         self.promised
     }
 
-    /// Counts a ticket that its shard keeps; credit that the shard had is void.
-    pub(super) fn refused(&mut self, shard: ShardId, scheduled_time: Timestamp) {
+    /// Counts tickets that their shard keeps; credit that the shard had is void.
+    pub(super) fn refused(&mut self, shard: ShardId, more: u64, since: Timestamp) {
         let held = self.take(shard);
         if held.is_none() && self.shards.len() >= SHARDS_REMEMBERED_MAX {
             return;
         }
-        let (count, oldest) = held.map_or((0, scheduled_time), |held| (held.count, held.oldest));
+        let (count, oldest) = held.map_or((0, since), |held| (held.count, held.oldest));
         let held = Held {
-            count: (count + 1).min(COUNT_MAX),
-            oldest: oldest.min(scheduled_time),
-            credit: None,
+            count: count.saturating_add(more).min(COUNT_MAX),
+            oldest: oldest.min(since),
+            state: State::Wanting,
+            silent: 0,
         };
         self.put(shard, held);
     }
@@ -87,17 +99,21 @@ impl Shards {
         if count == 0 || (held.is_none() && self.shards.len() >= SHARDS_REMEMBERED_MAX) {
             return;
         }
-        let credit = held.and_then(|held| held.credit).map(|credit| Credit {
-            heard: true,
-            ..credit
-        });
-        let count = count.min(COUNT_MAX);
+        let state = match held.map(|held| held.state) {
+            Some(State::Credited { left, until, .. }) => State::Credited {
+                left,
+                until,
+                heard: true,
+            },
+            Some(State::Wanting | State::Resting { .. }) | None => State::Wanting,
+        };
         self.put(
             shard,
             Held {
-                count,
+                count: count.min(COUNT_MAX),
                 oldest,
-                credit,
+                state,
+                silent: 0,
             },
         );
     }
@@ -107,58 +123,89 @@ impl Shards {
         if self.shards.is_empty() {
             return;
         }
-        let Some(mut held) = self.take(shard) else { return };
-        held.count -= 1;
-        if held.count == 0 {
+        let Some(held) = self.take(shard).filter(|held| held.count > 1) else {
             return;
-        }
-        held.credit = held
-            .credit
-            .map(|credit| Credit {
-                left: credit.left - 1,
+        };
+        let state = match held.state {
+            State::Credited { left, until, .. } if left > 1 => State::Credited {
+                left: left - 1,
+                until,
                 heard: true,
-                ..credit
-            })
-            .filter(|credit| credit.left > 0);
-        self.put(shard, held);
+            },
+            State::Credited { .. } | State::Wanting | State::Resting { .. } => State::Wanting,
+        };
+        self.put(
+            shard,
+            Held {
+                count: held.count - 1,
+                state,
+                silent: 0,
+                ..held
+            },
+        );
     }
 
     /// Shares room for new tickets among the shards that want it, the one with the oldest ticket first.
+    ///
+    /// Portions are not too small: a shard reads its store for each.
     pub(super) fn grant(&mut self, mut room: usize, now: Timestamp, out: &mut Vec<Output>) {
-        let share = (room / self.wanting.len().max(1)).max(1);
+        let share = (room / self.wanting.len().max(1)).max(CREDIT_PORTION_MIN);
         while room > 0 {
             let Some((_, shard)) = self.wanting.first().copied() else {
                 return;
             };
-            let Some(mut held) = self.take(shard) else { return };
+            let Some(held) = self.take(shard) else { return };
             let free = share
                 .min(room)
                 .min(usize::try_from(held.count).unwrap_or(usize::MAX));
             room -= free;
-            held.credit = Some(Credit {
+            let state = State::Credited {
                 left: free,
-                given: now,
+                until: now + CREDIT_TTL,
                 heard: false,
-            });
-            self.put(shard, held);
+            };
+            self.put(shard, Held { state, ..held });
             out.push(Output::Credit { shard, free });
         }
     }
 
-    /// Returns when the oldest credit ends.
+    /// Returns when the next credit or rest ends.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        self.credited.first().map(|(given, _)| *given + CREDIT_TTL)
+        self.ends.first().map(|(until, _)| *until)
     }
 
-    /// Ends credit that was not used up; a shard that said nothing since is gone, or has nothing left.
+    /// Ends credit that was not used up, and rests.
     pub(super) fn expire(&mut self, now: Timestamp) {
-        while let Some((given, shard)) = self.credited.first().copied() {
-            if given + CREDIT_TTL > now {
+        while let Some((until, shard)) = self.ends.first().copied() {
+            if until > now {
                 return;
             }
             let Some(held) = self.take(shard) else { return };
-            if held.credit.is_some_and(|credit| credit.heard) {
-                self.put(shard, Held { credit: None, ..held });
+            match held.state {
+                State::Credited { heard: false, .. } if held.silent >= CREDIT_TRIES_MAX => {}
+                State::Credited { heard: false, .. } => {
+                    let silent = held.silent + 1;
+                    let state = State::Resting {
+                        until: now + CREDIT_TTL * 2_u32.saturating_pow(silent),
+                    };
+                    self.put(
+                        shard,
+                        Held {
+                            state,
+                            silent,
+                            ..held
+                        },
+                    );
+                }
+                State::Credited { .. } | State::Wanting | State::Resting { .. } => {
+                    self.put(
+                        shard,
+                        Held {
+                            state: State::Wanting,
+                            ..held
+                        },
+                    );
+                }
             }
         }
     }
@@ -169,30 +216,40 @@ impl Shards {
 
     fn take(&mut self, shard: ShardId) -> Option<Held> {
         let held = self.shards.remove(&shard)?;
-        self.count -= held.count;
-        self.by_age.remove(&(held.oldest, shard));
-        match held.credit {
-            Some(credit) => {
-                self.promised -= credit.left;
-                self.credited.remove(&(credit.given, shard));
-            }
-            None => {
+        if held.silent == 0 {
+            self.count -= held.count;
+            self.by_age.remove(&(held.oldest, shard));
+        }
+        match held.state {
+            State::Wanting => {
                 self.wanting.remove(&(held.oldest, shard));
+            }
+            State::Credited { left, until, .. } => {
+                self.promised -= left;
+                self.ends.remove(&(until, shard));
+            }
+            State::Resting { until } => {
+                self.ends.remove(&(until, shard));
             }
         }
         Some(held)
     }
 
     fn put(&mut self, shard: ShardId, held: Held) {
-        self.count += held.count;
-        self.by_age.insert((held.oldest, shard));
-        match held.credit {
-            Some(credit) => {
-                self.promised += credit.left;
-                self.credited.insert((credit.given, shard));
-            }
-            None => {
+        if held.silent == 0 {
+            self.count += held.count;
+            self.by_age.insert((held.oldest, shard));
+        }
+        match held.state {
+            State::Wanting => {
                 self.wanting.insert((held.oldest, shard));
+            }
+            State::Credited { left, until, .. } => {
+                self.promised += left;
+                self.ends.insert((until, shard));
+            }
+            State::Resting { until } => {
+                self.ends.insert((until, shard));
             }
         }
         self.shards.insert(shard, held);

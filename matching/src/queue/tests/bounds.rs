@@ -194,36 +194,106 @@ fn credit_that_is_not_used_goes_to_others() {
         held_back 3 8 8s
         run +4s
         stats
+        held_back 2 0 0s
+        run +1m
+        stats
+        run +2m
         ",
         &expect![[r#"
-              0.000 announce a
-              0.000 announce b
-              0.000 announce c
-              0.000 announce d
-              0.000 held_back 1 1 9s
-              0.000 held_back 2 9 8s
-              0.000 held_back 3 9 7s
-              0.000 held_back 4 9 6s
-              0.000 poll 1 60s
-                give a of 31 more scale +1 to 1
-              0.000 poll 2 60s
-                give b of 30 more scale +1 to 2
-                credit shard 1 with 1
-                credit shard 2 with 1
-              0.000 announce e shard=2
-              1.000 tick for Credit
-              1.000 poll 3 60s
-                give c of 28 more scale +1 to 3
-                credit shard 2 with 1
-                credit shard 3 with 1
-              1.500 held_back 3 8 8s
-              2.000 tick for Credit
-                credit shard 3 with 1
-                credit shard 4 with 1
-              3.000 tick for Credit
-              5.500 stats {"approximate_backlog_age_seconds":5.5,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.9090909090909091,"tasks_dispatch_rate":0.5454545454545454}
-                priority 3 {"approximate_backlog_age_seconds":5.5,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.9090909090909091,"tasks_dispatch_rate":0.5454545454545454}
-                poller {"identity":"worker","last_access_time_ms":1700000001000,"max_tasks_per_second":null}
+            0.000 announce a
+            0.000 announce b
+            0.000 announce c
+            0.000 announce d
+            0.000 held_back 1 1 9s
+            0.000 held_back 2 9 8s
+            0.000 held_back 3 9 7s
+            0.000 held_back 4 9 6s
+            0.000 poll 1 60s
+              give a of 31 more scale +1 to 1
+            0.000 poll 2 60s
+              give b of 30 more scale +1 to 2
+              credit shard 1 with 1
+              credit shard 2 with 1
+            0.000 announce e shard=2
+            1.000 tick for Credit
+            1.000 poll 3 60s
+              give c of 28 more scale +1 to 3
+              credit shard 2 with 2
+            1.500 held_back 3 8 8s
+            2.000 tick for Credit
+              credit shard 3 with 2
+            3.000 tick for Credit
+              credit shard 1 with 1
+              credit shard 4 with 1
+            4.000 tick for Credit
+              credit shard 2 with 2
+            5.000 tick for Credit
+              credit shard 3 with 2
+            5.500 stats {"approximate_backlog_age_seconds":5.5,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.9090909090909091,"tasks_dispatch_rate":0.5454545454545454}
+              priority 3 {"approximate_backlog_age_seconds":5.5,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.9090909090909091,"tasks_dispatch_rate":0.5454545454545454}
+              poller {"identity":"worker","last_access_time_ms":1700000001000,"max_tasks_per_second":null}
+            5.500 held_back 2 0 0s
+            6.000 tick for Credit
+              credit shard 4 with 2
+            7.000 tick for Credit
+            8.000 tick for Credit
+              credit shard 1 with 1
+            9.000 tick for Credit
+            10.000 tick for Credit
+              credit shard 3 with 2
+            11.000 tick for Credit
+              credit shard 4 with 2
+            12.000 tick for Credit
+            17.000 tick for Credit
+              credit shard 1 with 1
+            18.000 tick for Credit
+            19.000 tick for Credit
+              credit shard 3 with 2
+            20.000 tick for Credit
+              credit shard 4 with 2
+            21.000 tick for Credit
+            34.000 tick for Credit
+              credit shard 1 with 1
+            35.000 tick for Credit
+            36.000 tick for Credit
+              credit shard 3 with 2
+            37.000 tick for Credit
+              credit shard 4 with 2
+            38.000 tick for Credit
+            65.500 stats {"approximate_backlog_age_seconds":65.5,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
+              priority 3 {"approximate_backlog_age_seconds":65.5,"approximate_backlog_count":2,"rate_limiting_active":false,"tasks_add_rate":0.0,"tasks_dispatch_rate":0.0}
+              poller {"identity":"worker","last_access_time_ms":1700000001000,"max_tasks_per_second":null}
+            67.000 tick for Credit
+              credit shard 1 with 1
+            68.000 tick for Credit
+            69.000 tick for Credit
+              credit shard 3 with 2
+            70.000 tick for Credit
+              credit shard 4 with 2
+            71.000 tick for Credit
+        "#]],
+    );
+}
+
+#[test]
+fn a_shard_whose_ticket_found_the_mailbox_full_gets_credit() {
+    check(
+        "
+        announce a
+        missed 7 3 5s
+        announce b shard=7
+        announce c shard=7
+        announce d shard=7
+        deadline
+        ",
+        &expect![[r#"
+            0.000 announce a
+            0.000 missed 7 3 5s
+              credit shard 7 with 3
+            0.000 announce b shard=7
+            0.000 announce c shard=7
+            0.000 announce d shard=7
+            0.000 no deadline
         "#]],
     );
 }

@@ -1,6 +1,6 @@
 //! A flood of tickets: counts work and memory, not time.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use proto::ids::{ShardId, TaskKind};
 
@@ -130,12 +130,8 @@ impl Flood {
         assert_eq!(self.refused, tickets - limits::TICKETS_MAX as u64);
         // It comes in large portions.
         let again = self.announced - tickets;
-        let portions = again / (limits::TICKETS_MAX / limits::LOW_WATER_DIVISOR) as u64 + 1;
-        assert!(
-            self.credits <= 2 * portions * SHARDS as u64,
-            "{} for {again}",
-            self.credits
-        );
+        let credits_max = 2 * again / limits::CREDIT_PORTION_MIN as u64 + SHARDS as u64;
+        assert!(self.credits <= credits_max, "{} for {again}", self.credits);
         // Each goes once and about in its turn: none comes later than what the queue holds.
         let late = self
             .given
@@ -169,4 +165,61 @@ fn the_head_of_a_million_is_that_of_a_few() {
     assert_eq!(million.given, few.given);
     assert_eq!(million.announced - 1_000_000, few.announced - 100_000);
     assert_eq!(million.credits, few.credits);
+}
+
+/// Four of five credits are lost on their way, and still all tickets go.
+#[test]
+fn credit_that_is_lost_is_offered_again() {
+    const TICKETS: u64 = 200;
+    let config = Config {
+        tickets_max: NonZeroUsize::new(8).expect("some"),
+        ..Config::default()
+    };
+    let mut queue = Queue::new(&key(TaskKind::Workflow, false), Arc::new(config), START);
+    let mut shards = [const { VecDeque::new() }; 4];
+    let mut credits = [0; 4];
+    let (mut given, mut now, mut polls) = (Vec::new(), START, 0);
+    let mut inputs: VecDeque<Input> = (0..TICKETS)
+        .map(|n| Input::Announce(of_shard(n, n % 4)))
+        .collect();
+    while given.len() < usize::try_from(TICKETS).expect("small") {
+        let input = inputs.pop_front().unwrap_or_else(|| {
+            now = queue.next_deadline().map_or(now, |(at, _)| at);
+            Input::Tick
+        });
+        polls += 1;
+        assert!(polls < 100 * TICKETS, "{} of {TICKETS} went", given.len());
+        let poll = Input::Poll {
+            token: PollToken(polls),
+            poller: PollerInfo::default(),
+            deadline: now,
+        };
+        let mut out = Vec::new();
+        queue.handle(input, now, &mut out);
+        if inputs.is_empty() {
+            queue.handle(poll, now, &mut out);
+        }
+        for output in out {
+            match output {
+                Output::Give { give, .. } => given.push(give.task),
+                Output::Refuse { ticket, .. } => shards[ticket.shard.0 as usize].push_back(ticket),
+                Output::Credit { shard, free } => {
+                    credits[shard.0 as usize] += 1;
+                    let kept = &mut shards[shard.0 as usize];
+                    if credits[shard.0 as usize] % 5 == 0 {
+                        inputs.extend(kept.drain(..free.min(kept.len())).map(Input::Announce));
+                    }
+                }
+                Output::Empty(_) | Output::Idle => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(queue.backlog(), 0);
+}
+
+fn of_shard(n: u64, shard: u64) -> Ticket {
+    let mut ticket = ticket(&n.to_string(), START);
+    ticket.shard = ShardId(u32::try_from(shard).expect("small"));
+    ticket
 }

@@ -92,7 +92,11 @@ impl Model {
                 self.draining = true;
                 self.end_all(Refusal::Draining, QueryEnd::Draining, false);
             }
-            Input::WorkerShutdown { .. } | Input::HeldBack { .. } | Input::SetRate(_) | Input::Tick => {}
+            Input::WorkerShutdown { .. }
+            | Input::HeldBack { .. }
+            | Input::Missed { .. }
+            | Input::SetRate(_)
+            | Input::Tick => {}
         }
         self.pair(now);
         std::mem::take(&mut self.events)

@@ -133,6 +133,11 @@ impl Run {
                 count: number(words[2]),
                 oldest: self.now - duration(words[3]),
             },
+            "missed" => Input::Missed {
+                shard: ShardId(u32::try_from(number(name)).expect("shard")),
+                count: number(words[2]),
+                oldest: self.now - duration(words[3]),
+            },
             "shutdown" => Input::WorkerShutdown {
                 worker_instance_key: name.into(),
             },
