@@ -134,7 +134,9 @@ mod tests {
     use super::*;
 
     fn start_dev(args: &[&str]) -> StartDevArgs {
-        let line = ["perdure", "server", "start-dev"].into_iter().chain(args.iter().copied());
+        let line = ["perdure", "server", "start-dev"]
+            .into_iter()
+            .chain(args.iter().copied());
         let Command::Server(server) = Cli::try_parse_from(line).expect("parses").command;
         match server.mode {
             Some(Mode::StartDev(args)) => *args,
@@ -151,11 +153,26 @@ mod tests {
     #[test]
     fn start_dev_takes_what_sdks_pass() {
         let args = start_dev(&[
-            "--port", "7244", "--namespace", "tests", "--ip", "127.0.0.1", "--log-format", "pretty",
-            "--log-level", "warn", "--headless", "--dynamic-config-value",
-            "frontend.enableServerVersionCheck=false", "--search-attribute", "Kind=Keyword",
+            "--port",
+            "7244",
+            "--namespace",
+            "tests",
+            "--ip",
+            "127.0.0.1",
+            "--log-format",
+            "pretty",
+            "--log-level",
+            "warn",
+            "--headless",
+            "--dynamic-config-value",
+            "frontend.enableServerVersionCheck=false",
+            "--search-attribute",
+            "Kind=Keyword",
         ]);
-        assert_eq!((args.port, args.ip.as_str(), args.headless), (7244, "127.0.0.1", true));
+        assert_eq!(
+            (args.port, args.ip.as_str(), args.headless),
+            (7244, "127.0.0.1", true)
+        );
         assert_eq!(args.namespace, ["tests"]);
     }
 

@@ -70,7 +70,11 @@ pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
     let data = if args.in_memory || (file.in_memory && args.data_dir.is_none()) {
         Data::Memory
     } else {
-        Data::Folder(args.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("perdure-data")))
+        Data::Folder(
+            args.data_dir
+                .or(file.data_dir)
+                .unwrap_or_else(|| PathBuf::from("perdure-data")),
+        )
     };
     let config = Config {
         listen: args.listen.or(file.listen).unwrap_or(loopback),
@@ -125,7 +129,10 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 }
 
 fn validate(config: Config) -> Result<Config, ConfigError> {
-    config.storage.validate().map_err(|error| ConfigError::Invalid(error.to_string()))?;
+    config
+        .storage
+        .validate()
+        .map_err(|error| ConfigError::Invalid(error.to_string()))?;
     Ok(config)
 }
 
@@ -142,7 +149,9 @@ fn with_default(names: impl Iterator<Item = String>) -> Vec<String> {
 fn pair(text: &str, flag: &str) -> Result<(String, String), ConfigError> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(ConfigError::Invalid(format!("{flag} wants NAME=VALUE, not {text}"))),
+        _ => Err(ConfigError::Invalid(format!(
+            "{flag} wants NAME=VALUE, not {text}"
+        ))),
     }
 }
 
@@ -151,7 +160,10 @@ fn resolve(host: &str) -> Result<IpAddr, ConfigError> {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
     let mut found = (host, 0).to_socket_addrs().map_err(|_| unknown_host(host))?;
-    found.next().map(|address| address.ip()).ok_or_else(|| unknown_host(host))
+    found
+        .next()
+        .map(|address| address.ip())
+        .ok_or_else(|| unknown_host(host))
 }
 
 fn unknown_host(host: &str) -> ConfigError {
@@ -173,8 +185,21 @@ mod tests {
     #[test]
     fn beyond_loopback_needs_a_flag() {
         let listen = Some("192.0.2.1:7233".parse().expect("address"));
-        assert!(load(RunArgs { listen, ..RunArgs::default() }).is_err());
-        assert!(load(RunArgs { listen, allow_insecure: true, ..RunArgs::default() }).is_ok());
+        assert!(
+            load(RunArgs {
+                listen,
+                ..RunArgs::default()
+            })
+            .is_err()
+        );
+        assert!(
+            load(RunArgs {
+                listen,
+                allow_insecure: true,
+                ..RunArgs::default()
+            })
+            .is_ok()
+        );
     }
 
     #[test]
@@ -182,7 +207,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("perdure.yaml");
         std::fs::write(&path, "listen: 127.0.0.1:9\ndata_dri: x\n").expect("written");
-        let error = load(RunArgs { config: Some(path), ..RunArgs::default() }).expect_err("refused");
+        let error = load(RunArgs {
+            config: Some(path),
+            ..RunArgs::default()
+        })
+        .expect_err("refused");
         assert!(error.to_string().contains("data_dri"), "{error}");
     }
 }

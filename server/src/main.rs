@@ -1,2 +1,44 @@
 //! The program.
-fn main() {}
+
+#![expect(
+    clippy::print_stderr,
+    reason = "what is wrong with the command line is said on the terminal"
+)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use perdure_server::{
+    cli::{Cli, Command, Mode},
+    config, run, telemetry,
+};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Command::Server(args) = Cli::parse().command;
+    let loaded = match args.mode {
+        Some(Mode::StartDev(args)) => config::load_dev(*args),
+        None => config::load(args.run),
+    };
+    let config = match loaded {
+        Ok(config) => config,
+        Err(error) => return fail(&error.to_string()),
+    };
+    telemetry::start(config.log_level, config.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("start threads: {error}")),
+    };
+    match runtime.block_on(run::run(config, run::stop_signal())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("perdure: {why}");
+    ExitCode::FAILURE
+}

@@ -4,7 +4,7 @@ use proto::temporal::history::v1::{
     WorkflowExecutionCancelRequestedEventAttributes, history_event::Attributes,
 };
 
-use super::signal::is_from_parent;
+use super::signal::{is_from_parent, is_itself};
 use crate::{
     outcome::{Rejection, Reply, Step},
     run::Run,
@@ -14,6 +14,9 @@ use crate::{
 
 pub(super) fn request_cancel(mut tx: Tx<'_>, request: RequestCancel) -> Result<Step, Rejection> {
     check_chain(tx.run, &request.first_run_id)?;
+    if is_itself(tx.run, request.from.as_ref()) {
+        return Err(Rejection::NotFound("workflow execution cannot cancel itself".to_owned()));
+    }
     if request.child_only && !is_from_parent(tx.run, request.from.as_ref()) {
         return Err(Rejection::NotFound("workflow execution is not a child of the sender".to_owned()));
     }

@@ -101,7 +101,7 @@ fn fail_task(mut tx: Tx<'_>, invalid: Invalid, identity: String) -> Result<Step,
     }
     let failure = Failure {
         message: message.clone(),
-        failure_info: Some(FailureInfo::ServerFailureInfo(ServerFailureInfo { non_retryable: true })),
+        failure_info: Some(FailureInfo::ServerFailureInfo(ServerFailureInfo::default())),
         ..Default::default()
     };
     tx.drop_task(TaskEnd::Failed { cause: invalid.cause, failure: Some(failure), identity });

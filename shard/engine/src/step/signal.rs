@@ -30,6 +30,9 @@ pub(crate) fn check_signal(run: &Run, signal: &Signal, ctx: &Context<'_>) -> Res
     if !run.is_open() {
         return Err(closed());
     }
+    if is_itself(run, signal.from.as_ref()) {
+        return Err(Rejection::NotFound("workflow execution cannot signal itself".to_owned()));
+    }
     if signal.child_only && !is_from_parent(run, signal.from.as_ref()) {
         return Err(Rejection::NotFound("workflow execution is not a child of the sender".to_owned()));
     }
@@ -75,6 +78,11 @@ fn seen(run: &Run, request_id: &str) -> bool {
     }
     let wanted = fingerprint(request_id);
     run.state.signal_requests.chunks_exact(FINGERPRINT).any(|known| known == wanted)
+}
+
+/// Whether a workflow speaks to itself, which the official server answers as if nobody were there.
+pub(super) fn is_itself(run: &Run, from: Option<&proto::temporal::common::v1::WorkflowExecution>) -> bool {
+    from.is_some_and(|from| from.workflow_id == run.state.workflow_id)
 }
 
 pub(super) fn is_from_parent(

@@ -62,7 +62,14 @@ fn time_out(tx: &mut Tx<'_>) {
 }
 
 fn end_backoff(tx: &mut Tx<'_>) {
-    if is_due(tx, tx.state().backoff_until) && tx.state().task.is_none() {
+    if !is_due(tx, tx.state().backoff_until) || tx.state().task.is_some() {
+        return;
+    }
+    let state = tx.state();
+    if state.parent.is_some() && state.first_run_id == state.run_id && !state.may_run {
+        // Its parent has not recorded it yet: the first task waits for that alone from here on.
+        tx.note(|state| state.backoff_until = 0);
+    } else {
         tx.schedule_task(None);
     }
 }
