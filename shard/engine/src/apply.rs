@@ -3,13 +3,16 @@
 use prost::Message;
 use proto::{
     temporal::{
+        common::v1::Payload,
         enums::v1::{EventType, WorkflowExecutionStatus},
         history::v1::{
             ActivityTaskScheduledEventAttributes, HistoryEvent,
             StartChildWorkflowExecutionInitiatedEventAttributes, WorkflowExecutionStartedEventAttributes,
-            WorkflowTaskScheduledEventAttributes, history_event::Attributes,
+            WorkflowTaskCompletedEventAttributes, WorkflowTaskScheduledEventAttributes,
+            history_event::Attributes,
         },
         update::v1::Request as UpdateRequest,
+        workflow::v1::ResetPointInfo,
     },
     time::{Timestamp, duration_from_proto},
 };
@@ -17,9 +20,15 @@ use proto::{
 use crate::{
     run::Run,
     state::{
-        Activity, BUFFERED, Child, ExternalCancel, ExternalSignal, Parent, Timer, Update, WorkflowTask, nanos,
+        Activity, BUFFERED, Child, ExternalCancel, ExternalSignal, Parent, State, Timer, Update,
+        WorkflowTask, nanos,
     },
 };
+
+/// The search attribute that names the builds of the workers that have run a workflow.
+const BUILD_IDS: &str = "BuildIds";
+/// Reset points that a run remembers (reference 7).
+const RESET_POINTS_MAX: usize = 20;
 
 impl Run {
     /// Appends the event to the run's history. `node` is the first event id of the node that it is stored in.
@@ -64,6 +73,7 @@ impl Run {
                 self.state.task = None;
                 self.state.task_attempt = 1;
                 self.state.last_completed_started_id = a.started_event_id;
+                self.note_build(a, event);
             }
             Attributes::WorkflowTaskTimedOutEventAttributes(_)
             | Attributes::WorkflowTaskFailedEventAttributes(_) => self.state.task = None,
@@ -102,10 +112,10 @@ impl Run {
             run_id: parent.run_id.clone(),
             initiated_event_id: a.parent_initiated_event_id,
         });
-        if let Some(root) = &a.root_workflow_execution {
-            state.root_workflow_id.clone_from(&root.workflow_id);
-            state.root_run_id.clone_from(&root.run_id);
-        }
+        // Only a child's history names a root other than itself.
+        let root = a.root_workflow_execution.as_ref();
+        state.root_workflow_id = root.map_or(&state.workflow_id, |root| &root.workflow_id).clone();
+        state.root_run_id = root.map_or(&state.run_id, |root| &root.run_id).clone();
         state.execution_timeout = span_of(a.workflow_execution_timeout.as_ref());
         state.run_timeout = span_of(a.workflow_run_timeout.as_ref());
         state.task_timeout = span_of(a.workflow_task_timeout.as_ref());
@@ -137,6 +147,70 @@ impl Run {
         state.user_metadata.clone_from(&event.user_metadata);
         state.task_attempt = 1;
         state.set_status(WorkflowExecutionStatus::Running);
+    }
+
+    /// Remembers which build of the worker completed its first task here: a reset may go back to it, and lists
+    /// find runs by it.
+    #[expect(deprecated, reason = "old SDKs send binary checksums and build ids this way")]
+    fn note_build(&mut self, a: &WorkflowTaskCompletedEventAttributes, event: &HistoryEvent) {
+        let build_id = a
+            .worker_version
+            .as_ref()
+            .map_or("", |version| version.build_id.as_str());
+        let points = &mut self.state.reset_points.get_or_insert_default().points;
+        let known = points
+            .iter()
+            .any(|p| p.build_id == build_id && p.binary_checksum == a.binary_checksum);
+        if known {
+            return;
+        }
+        points.push(ResetPointInfo {
+            build_id: build_id.to_owned(),
+            binary_checksum: a.binary_checksum.clone(),
+            run_id: self.state.run_id.clone(),
+            first_workflow_task_completed_id: event.event_id,
+            create_time: event.event_time,
+            resettable: self.state.children.is_empty(),
+            ..Default::default()
+        });
+        let surplus = points.len().saturating_sub(RESET_POINTS_MAX);
+        points.drain(..surplus);
+        self.add_build_ids(build_id);
+    }
+
+    fn add_build_ids(&mut self, build_id: &str) {
+        let attributes = self.state.search_attributes.get_or_insert_default();
+        let known = attributes
+            .indexed_fields
+            .get(BUILD_IDS)
+            .map(|payload| payload.data.clone())
+            .unwrap_or_default();
+        let known = std::str::from_utf8(&known).unwrap_or_default();
+        let mut ids: Vec<String> = known
+            .trim_matches(['[', ']'])
+            .split(',')
+            .filter(|id| !id.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let mut add = |id: String| {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        };
+        add("\"unversioned\"".to_owned());
+        if !build_id.is_empty() && !build_id.contains(['"', '\\', ',']) {
+            add(format!("\"unversioned:{build_id}\""));
+        }
+        let payload = Payload {
+            metadata: [
+                ("encoding".to_owned(), b"json/plain".to_vec()),
+                ("type".to_owned(), b"KeywordList".to_vec()),
+            ]
+            .into(),
+            data: format!("[{}]", ids.join(",")).into(),
+            ..Default::default()
+        };
+        attributes.indexed_fields.insert(BUILD_IDS.to_owned(), payload);
     }
 
     fn apply_task_scheduled(&mut self, a: &WorkflowTaskScheduledEventAttributes, id: i64, at: i64) {
@@ -190,12 +264,8 @@ impl Run {
                     },
                 );
             }
-            Attributes::TimerFiredEventAttributes(a) => {
-                state.timers.remove(&a.timer_id);
-            }
-            Attributes::TimerCanceledEventAttributes(a) => {
-                state.timers.remove(&a.timer_id);
-            }
+            Attributes::TimerFiredEventAttributes(a) => end_timer(state, &a.timer_id, a.started_event_id),
+            Attributes::TimerCanceledEventAttributes(a) => end_timer(state, &a.timer_id, a.started_event_id),
             Attributes::UpsertWorkflowSearchAttributesEventAttributes(a) => {
                 let upserts = a.search_attributes.clone().unwrap_or_default();
                 let attributes = state.search_attributes.get_or_insert_default();
@@ -230,7 +300,10 @@ impl Run {
             Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
                 // A name that every repetition of the start bears, as the official server forms it.
                 let request_id = format!("{}:{id}:0", self.state.run_id);
-                let child = Child { request_id, ..initiated_child(a, id, node) };
+                let child = Child {
+                    request_id,
+                    ..initiated_child(a, id, node)
+                };
                 self.state.children.insert(id, child);
             }
             Attributes::ChildWorkflowExecutionStartedEventAttributes(a) => {
@@ -406,8 +479,8 @@ pub(crate) fn update_id(request: &UpdateRequest) -> String {
 
 /// Sets each upserted field; a field whose payload has no data, or is null, is removed.
 fn merge_payloads(
-    fields: &mut std::collections::BTreeMap<String, proto::temporal::common::v1::Payload>,
-    upserts: std::collections::BTreeMap<String, proto::temporal::common::v1::Payload>,
+    fields: &mut std::collections::BTreeMap<String, Payload>,
+    upserts: std::collections::BTreeMap<String, Payload>,
 ) {
     for (name, payload) in upserts {
         let encoding = payload.metadata.get("encoding").map(Vec::as_slice);
@@ -458,6 +531,18 @@ fn scheduled_activity(a: &ActivityTaskScheduledEventAttributes, id: i64, node: i
 }
 
 #[expect(deprecated, reason = "old SDKs set the control and read it back")]
+/// Another timer may bear the same id by the time that the event of a buffered firing has its place in history.
+fn end_timer(state: &mut State, timer_id: &str, started_event_id: i64) {
+    if state
+        .timers
+        .get(timer_id)
+        .is_some_and(|timer| timer.started_event_id == started_event_id)
+    {
+        state.timers.remove(timer_id);
+    }
+}
+
+#[expect(deprecated, reason = "old SDKs still set it and read it back")]
 fn initiated_child(a: &StartChildWorkflowExecutionInitiatedEventAttributes, id: i64, node: i64) -> Child {
     Child {
         initiated_event_id: id,

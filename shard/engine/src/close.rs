@@ -1,8 +1,9 @@
 //! How a run closes: the closing event, and what becomes of everything that it was waiting for.
 
+use prost::Message;
 use proto::temporal::{
     common::v1::Payloads,
-    enums::v1::{ParentClosePolicy, WorkflowExecutionStatus},
+    enums::v1::{ParentClosePolicy, WorkflowExecutionStatus, WorkflowTaskFailedCause},
     failure::v1::Failure,
     history::v1::{WorkflowExecutionTerminatedEventAttributes, history_event::Attributes},
 };
@@ -87,7 +88,6 @@ impl Tx<'_> {
     }
 
     pub(crate) fn terminate_with(&mut self, terminate: Terminate, closing: Closing) {
-        use proto::temporal::enums::v1::WorkflowTaskFailedCause::ForceCloseCommand;
         let started = self
             .state()
             .task
@@ -95,9 +95,9 @@ impl Tx<'_> {
             .is_some_and(|task| task.started_event_id != 0);
         if started {
             let end = TaskEnd::Failed {
-                cause: ForceCloseCommand,
+                cause: WorkflowTaskFailedCause::ForceCloseCommand,
                 failure: None,
-                identity: String::new(),
+                identity: SERVER_IDENTITY.to_owned(),
             };
             self.drop_task(end);
         } else if self.state().task.as_ref().is_some_and(|task| task.speculative) {
@@ -127,16 +127,26 @@ impl Tx<'_> {
             .activities
             .values()
             .filter(|activity| is_waiting(activity));
-        let ready: Vec<_> = waiting.map(|activity| ready_activity(self.run, activity)).collect();
+        let ready: Vec<_> = waiting
+            .map(|activity| ready_activity(self.run, activity))
+            .collect();
         for task in ready {
             self.effect(Effect::Unready(task));
         }
     }
 
-    /// Terminates a run that has outgrown its limits (reference 2.26).
+    /// Ends a workflow task that holds back too many events (reference 2.5) and terminates a run that has outgrown
+    /// its limits (reference 2.26).
     pub(crate) fn enforce_limits(&mut self) {
         if !self.has_changed() || !self.run.is_open() {
             return;
+        }
+        if self.buffers_too_much() {
+            self.end_task(TaskEnd::Failed {
+                cause: WorkflowTaskFailedCause::ForceCloseCommand,
+                failure: None,
+                identity: SERVER_IDENTITY.to_owned(),
+            });
         }
         let (state, limits) = (self.state(), self.ctx.limits);
         let reason = if state.history_bytes > limits.history_bytes {
@@ -147,6 +157,12 @@ impl Tx<'_> {
             return;
         };
         self.terminate(server_terminate(reason));
+    }
+
+    fn buffers_too_much(&self) -> bool {
+        let (buffered, limits) = (&self.state().buffered, self.ctx.limits);
+        buffered.len() > limits.buffered_events
+            || buffered.iter().map(Message::encoded_len).sum::<usize>() > limits.buffered_bytes
     }
 
     pub(crate) fn is_status(&self, status: WorkflowExecutionStatus) -> bool {

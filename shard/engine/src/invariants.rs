@@ -111,7 +111,7 @@ pub const CATALOGUE: &[Invariant] = &[
     },
     Invariant {
         number: 13,
-        rule: "a query that waits has a task to go with",
+        rule: "a query that waits has a task to go with, if only the first to come",
         holds: buffered_queries,
     },
     Invariant {
@@ -284,7 +284,7 @@ fn buffered_queries(run: &Run, _: &Limits) -> bool {
         if query.sent {
             task.is_some_and(|task| task.started_event_id != 0)
         } else {
-            task.is_some() || run.state.backoff_until != 0
+            task.is_some() || run.state.last_completed_started_id == 0
         }
     })
 }

@@ -78,7 +78,11 @@ pub(crate) fn answer_queries(
         }
     }
     let first_task_is_yet_to_come = tx.run.is_open() && tx.state().last_completed_started_id == 0;
-    if !another_task_follows && !first_task_is_yet_to_come {
+    if another_task_follows || first_task_is_yet_to_come {
+        for query in &mut tx.run.live.queries {
+            query.sent = false;
+        }
+    } else {
         tx.release_queries(|_| true);
     }
 }

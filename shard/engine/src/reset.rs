@@ -258,28 +258,10 @@ fn renew(state: &mut State, base: &State, request: &Reset, now: i64) {
             activity.expiration = now.saturating_add(activity.schedule_to_close_timeout);
         }
     }
-    state.reset_points.clone_from(&base.reset_points);
-    if let Some(points) = &mut state.reset_points {
-        let point = request.workflow_task_finish_event_id;
-        points
-            .points
-            .retain(|p| p.run_id != base.run_id || p.first_workflow_task_completed_id < point);
-        for own in points.points.iter_mut().filter(|p| p.run_id == base.run_id) {
-            own.run_id.clone_from(&state.run_id);
-        }
-    }
 }
 
-/// What was on its way to other workflows is sent anew, under ids of its own.
+/// Signals and cancel requests that were on their way are sent anew, under ids of their own.
 fn renew_requests(tx: &mut Tx<'_>) {
-    for id in tx.state().children.keys().copied().collect::<Vec<_>>() {
-        let request_id = tx.fresh_id();
-        tx.note(|state| {
-            if let Some(child) = state.children.get_mut(&id) {
-                child.request_id = request_id;
-            }
-        });
-    }
     for id in tx.state().signals_out.keys().copied().collect::<Vec<_>>() {
         let request_id = tx.fresh_id();
         tx.note(|state| {

@@ -388,7 +388,7 @@ pub(crate) fn new_run(
         ..Default::default()
     };
     let mut tx = Tx::new(&mut run, ctx);
-    tx.emit(started_draft(workflow, lineage, run_id.clone(), eager, ctx));
+    tx.emit(started_draft(workflow, lineage, eager, ctx));
     tx.index();
     let mut started = Started {
         run_id: run_id.clone(),
@@ -436,13 +436,7 @@ pub(crate) fn new_run(
     )
 }
 
-fn started_draft(
-    workflow: StartWorkflow,
-    lineage: Lineage,
-    run_id: String,
-    eager: bool,
-    ctx: &Context<'_>,
-) -> Draft {
+fn started_draft(workflow: StartWorkflow, lineage: Lineage, eager: bool, ctx: &Context<'_>) -> Draft {
     let expiration = if lineage.execution_expiration != 0 {
         Some(Timestamp::from_nanos(lineage.execution_expiration))
     } else if workflow.execution_timeout.is_zero() {
@@ -450,10 +444,6 @@ fn started_draft(
     } else {
         Some(ctx.now + lineage.backoff + workflow.execution_timeout)
     };
-    let root = workflow.root.unwrap_or(WorkflowExecution {
-        workflow_id: workflow.workflow_id.clone(),
-        run_id,
-    });
     let parent = workflow.parent.unwrap_or_default();
     let parent_execution = (!parent.workflow_id.is_empty()).then(|| WorkflowExecution {
         workflow_id: parent.workflow_id.clone(),
@@ -473,8 +463,8 @@ fn started_draft(
             ..Default::default()
         }),
         input: workflow.input,
-        workflow_execution_timeout: Some(duration_to_proto(workflow.execution_timeout)),
-        workflow_run_timeout: Some(duration_to_proto(workflow.run_timeout)),
+        workflow_execution_timeout: set_span(workflow.execution_timeout),
+        workflow_run_timeout: set_span(workflow.run_timeout),
         workflow_task_timeout: Some(duration_to_proto(workflow.task_timeout)),
         continued_execution_run_id: lineage.continued_run_id,
         initiator: lineage.initiator.into(),
@@ -494,7 +484,7 @@ fn started_draft(
         header: workflow.header,
         workflow_id: workflow.workflow_id,
         completion_callbacks: workflow.callbacks,
-        root_workflow_execution: Some(root),
+        root_workflow_execution: workflow.root,
         versioning_override: workflow.versioning_override,
         priority: workflow.priority,
         eager_execution_accepted: eager,
@@ -507,6 +497,11 @@ fn started_draft(
             attributes,
         )))
     }
+}
+
+/// A time-out that is not set is left out of the started event, as the official server does.
+fn set_span(span: Duration) -> Option<prost_types::Duration> {
+    (!span.is_zero()).then(|| duration_to_proto(span))
 }
 
 fn used(run: &Run) -> Started {
@@ -542,7 +537,10 @@ fn already_running(state: &State, workflow_id: &str) -> Rejection {
     }
 }
 
-#[expect(deprecated, reason = "the frontend turns it into a conflict policy; it restricts nothing here")]
+#[expect(
+    deprecated,
+    reason = "the frontend turns it into a conflict policy; it restricts nothing here"
+)]
 fn check_reuse(last: &Last, reuse: WorkflowIdReusePolicy, workflow_id: &str) -> Result<(), Rejection> {
     let finished = |what: &str, policy: &str| Rejection::AlreadyStarted {
         message: format!(

@@ -25,7 +25,7 @@ use proto::{
 use crate::{
     effect::{Effect, ReadyKind, ReadyTask},
     outcome::StartedWorkflowTask,
-    run::{LiveStage, Run},
+    run::{LiveStage, LiveUpdate, Run},
     state::{WorkflowTask, span},
     trigger::BeginTask,
     tx::{Draft, Tx},
@@ -213,28 +213,19 @@ impl Tx<'_> {
         (!reasons.is_empty(), reasons)
     }
 
-    /// Hands the admitted updates to the task that starts.
+    /// Hands the admitted updates to the task that starts. What a reset admitted again, workers find in history.
     fn send_updates(&mut self, started_event_id: i64) -> Vec<ProtocolMessage> {
-        let resurrected = self
-            .run
-            .state
-            .updates
-            .iter()
-            .filter_map(|(id, u)| Some((id, u.admitted.as_ref()?)));
-        let mut messages: Vec<_> = resurrected
-            .map(|(id, request)| (0, update_message(id, request, started_event_id)))
+        let accepted = &self.run.state.updates;
+        let live = self.run.live.updates.iter_mut();
+        let mut updates: Vec<_> = live
+            .filter(|(id, update)| update.stage < LiveStage::Accepted && !accepted.contains_key(*id))
             .collect();
-        for (id, update) in &mut self.run.live.updates {
-            if update.stage < LiveStage::Accepted && !self.run.state.updates.contains_key(id) {
-                update.stage = LiveStage::Sent;
-                messages.push((
-                    update.order + 1,
-                    update_message(id, &update.request, started_event_id),
-                ));
-            }
-        }
-        messages.sort_by_key(|(order, _)| *order);
-        messages.into_iter().map(|(_, message)| message).collect()
+        updates.sort_by_key(|(_, update)| update.order);
+        let send = |(id, update): (&String, &mut LiveUpdate)| {
+            update.stage = LiveStage::Sent;
+            update_message(id, &update.request, started_event_id)
+        };
+        updates.into_iter().map(send).collect()
     }
 
     fn send_queries(&mut self) -> HashMap<String, proto::temporal::query::v1::WorkflowQuery> {

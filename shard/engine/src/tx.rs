@@ -111,6 +111,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn emit(&mut self, draft: impl Into<Draft>) -> i64 {
         let mut event = self.draft(draft.into());
         event.event_id = self.run.state.next_event_id;
+        event.task_id = task_id(event.event_id);
         self.append(event)
     }
 
@@ -175,6 +176,7 @@ impl<'a> Tx<'a> {
         let mut started = std::collections::BTreeMap::new();
         for mut event in events {
             event.event_id = self.run.state.next_event_id;
+            event.task_id = task_id(event.event_id);
             rewire(&mut event, &mut started);
             self.run.advance(&event);
             self.rename_buffered(&event);
@@ -237,6 +239,13 @@ impl<'a> Tx<'a> {
     pub(crate) fn has_changed(&self) -> bool {
         self.step.durable
     }
+}
+
+/// Returns the event's place in its history's order of writing, which the API calls its task id.
+const fn task_id(event_id: i64) -> i64 {
+    /// Where the official server's ids begin, too.
+    const FIRST: i64 = 1 << 20;
+    FIRST + event_id
 }
 
 /// Whether the event ends something that another event started, and so comes last when a buffer is flushed.

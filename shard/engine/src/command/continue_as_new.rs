@@ -138,7 +138,7 @@ fn successor(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -
         priority: state.priority.clone(),
         versioning_override: state.versioning_override.clone(),
         parent: state.parent.clone(),
-        root: Some(WorkflowExecution {
+        root: state.parent.is_some().then(|| WorkflowExecution {
             workflow_id: state.root_workflow_id.clone(),
             run_id: state.root_run_id.clone(),
         }),

@@ -5,7 +5,6 @@ use proto::temporal::{
     enums::v1::{TimeoutType, WorkflowTaskFailedCause as Cause},
     failure::v1::{Failure, ServerFailureInfo, failure::FailureInfo},
     history::v1::{WorkflowTaskCompletedEventAttributes, history_event::Attributes},
-    workflow::v1::ResetPointInfo,
 };
 
 use crate::{
@@ -244,8 +243,12 @@ fn write_completed(
     }
     let started_event_id = tx.state().next_event_id - 1;
     let started_event_id = if task.transient { started_event_id } else { task.started_event_id };
+    let builds = tx.state().reset_points.as_ref().map_or(0, |points| points.points.len());
     let completed_event_id = tx.emit(completed_attributes(request, task, started_event_id));
-    add_reset_point(tx, request, completed_event_id);
+    if tx.state().reset_points.as_ref().map_or(0, |points| points.points.len()) != builds {
+        // The build ids are among the search attributes.
+        tx.index();
+    }
     completed_event_id
 }
 
@@ -269,35 +272,4 @@ fn completed_attributes(
         metering_metadata: Some(MeteringMetadata { nonfirst_local_activity_execution_attempts: attempts }),
         ..Default::default()
     }))
-}
-
-/// Remembers where a new build of the worker first completed a task: a reset may go back to it.
-#[expect(deprecated, reason = "old SDKs send binary checksums")]
-fn add_reset_point(tx: &mut Tx<'_>, request: &CompleteWorkflowTask, completed_event_id: i64) {
-    let (build_id, checksum) = (&request.build_id, &request.binary_checksum);
-    if build_id.is_empty() && checksum.is_empty() {
-        return;
-    }
-    let known = tx.state().reset_points.as_ref().is_some_and(|points| {
-        points.points.iter().any(|p| p.build_id == *build_id && p.binary_checksum == *checksum)
-    });
-    if known {
-        return;
-    }
-    let point = ResetPointInfo {
-        build_id: build_id.clone(),
-        binary_checksum: checksum.clone(),
-        run_id: tx.state().run_id.clone(),
-        first_workflow_task_completed_id: completed_event_id,
-        create_time: Some(tx.ctx.now.to_proto()),
-        resettable: true,
-        ..Default::default()
-    };
-    let most = tx.ctx.limits.reset_points;
-    tx.note(|state| {
-        let points = &mut state.reset_points.get_or_insert_default().points;
-        points.push(point);
-        let surplus = points.len().saturating_sub(most);
-        points.drain(..surplus);
-    });
 }

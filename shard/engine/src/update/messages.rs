@@ -1,6 +1,6 @@
 //! What a worker says of updates with a completed workflow task: checked as a whole, then applied one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use prost::{Message, Name};
 use proto::temporal::{
@@ -47,26 +47,21 @@ pub(crate) fn check_messages(
     ctx: &Context<'_>,
     request: &CompleteWorkflowTask,
 ) -> Result<(), Invalid> {
-    let mut named = BTreeSet::new();
+    let mut unnamed: Vec<_> = request.messages.iter().collect();
     let mut progress = BTreeMap::new();
     for command in &request.commands {
         let Some(Command::ProtocolMessageCommandAttributes(a)) = &command.attributes else {
             continue;
         };
-        let message = request.messages.iter().find(|message| message.id == a.message_id);
-        let Some(message) = message.filter(|message| named.insert(message.id.as_str())) else {
+        let Some(at) = unnamed.iter().position(|message| message.id == a.message_id) else {
             return Err(bad(format!(
                 "ProtocolMessageCommand referenced absent message ID {}",
                 a.message_id
             )));
         };
-        check_message(run, ctx, message, &mut progress)?;
+        check_message(run, ctx, unnamed.remove(at), &mut progress)?;
     }
-    for message in request
-        .messages
-        .iter()
-        .filter(|message| !named.contains(message.id.as_str()))
-    {
+    for message in unnamed {
         check_message(run, ctx, message, &mut progress)?;
     }
     Ok(())
