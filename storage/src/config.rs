@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The embedded store's memory, journal and limits.
 ///
-/// The defaults keep a fresh server small and let a busy one use roughly
-/// `cache + 2 x write_buffer + queue_bytes_max`.
+/// The defaults keep a fresh server small. A busy one uses `cache + write_buffer`, and up to four times the write
+/// buffer while the disk is behind; then commits wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddedConfig {
@@ -34,7 +34,7 @@ impl Default for EmbeddedConfig {
     fn default() -> Self {
         Self {
             cache: Size::mib(16),
-            write_buffer: Size::mib(48),
+            write_buffer: Size::mib(32),
             journal_max: Size::mib(256),
             compaction_threads: NonZeroUsize::MIN,
             open_files_max: 256,

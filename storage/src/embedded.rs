@@ -11,6 +11,7 @@ mod journal;
 mod layout;
 mod lock;
 mod mark;
+mod open;
 mod reads;
 
 use std::{
@@ -21,7 +22,6 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fjall::{CompressionType, Database};
 use proto::ids::{NodeId, ShardId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -129,37 +129,23 @@ pub struct EmbeddedStore {
     _lock: DirectoryLock,
 }
 
-/// What the directory's rows look like; a release that changes it says how it reads the older one.
-const FORMAT: u64 = 1;
-
 impl EmbeddedStore {
     /// Opens the data directory `path`, makes it if it is not there.
     pub fn open(path: &Path, config: &EmbeddedConfig) -> Result<Arc<Self>, OpenError> {
         config.validate()?;
-        std::fs::create_dir_all(path).map_err(|source| OpenError::Io {
-            action: "make data directory",
-            path: path.to_owned(),
-            source,
-        })?;
-        let lock = DirectoryLock::take(path)?;
-        let acknowledged = Mark::read(path)?;
-        let database = path.join("database");
-        journal::check(path, &database, acknowledged.unwrap_or(0))?;
-        let layout = open_database(&database, config)?;
-        let sequence = open_sequence(path, &layout, acknowledged)?;
-        let mark = Mark::create(path, sequence)?;
+        let opened = open::open(path, config)?;
 
         let (requests, queue) = mpsc::channel(config.queue_max.get());
         let health = Arc::new(Health::default());
         let metrics = Arc::new(Metrics::default());
         let committer = Committer {
-            layout: layout.clone(),
+            layout: opened.layout.clone(),
             requests: queue,
-            mark,
+            mark: opened.mark,
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             group_bytes_max: usize::try_from(config.group_bytes_max.as_bytes()).unwrap_or(usize::MAX),
-            sequence,
+            sequence: opened.sequence,
             fences: Fences::default(),
         };
         let thread = std::thread::Builder::new()
@@ -171,12 +157,12 @@ impl EmbeddedStore {
                 source,
             })?;
         Ok(Arc::new(Self {
-            layout,
+            layout: opened.layout,
             requests,
             committer: Mutex::new(Some(thread)),
             health,
             metrics,
-            _lock: lock,
+            _lock: opened.lock,
         }))
     }
 
@@ -268,62 +254,6 @@ impl Drop for EmbeddedStore {
         self.requests = mpsc::channel(1).0;
         self.join();
     }
-}
-
-fn open_database(path: &Path, config: &EmbeddedConfig) -> Result<Layout, OpenError> {
-    let open = || {
-        let database = Database::builder(path)
-            // The journal check reads it, and rows are encoded by their owners.
-            .journal_compression(CompressionType::None)
-            .cache_size(config.cache.as_bytes())
-            .max_journaling_size(config.journal_max.as_bytes())
-            .worker_threads(config.compaction_threads.get())
-            .max_cached_files(Some(config.open_files_max))
-            .open()?;
-        Layout::open(database, config)
-    };
-    open().map_err(|source| OpenError::Engine {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Checks the format and that no acknowledged commit is missing. Returns the number of the last commit.
-fn open_sequence(path: &Path, layout: &Layout, acknowledged: Option<u64>) -> Result<u64, OpenError> {
-    let read = |error: StoreError| OpenError::Io {
-        action: "read format of",
-        path: path.to_owned(),
-        source: std::io::Error::other(error),
-    };
-    let sequence = layout.sequence().map_err(read)?.unwrap_or(0);
-    let expected = acknowledged.unwrap_or(0);
-    if sequence < expected {
-        let mark = Mark::path(path);
-        return Err(OpenError::Truncated {
-            path: path.to_owned(),
-            mark,
-            found: sequence,
-            expected,
-        });
-    }
-    match layout.format().map_err(read)? {
-        Some(FORMAT) => {}
-        Some(found) => {
-            return Err(OpenError::Format {
-                path: path.to_owned(),
-                found,
-                known: FORMAT,
-            });
-        }
-        None => layout.write_format(FORMAT).map_err(|source| OpenError::Engine {
-            path: path.to_owned(),
-            source,
-        })?,
-    }
-    if acknowledged.is_none() && sequence > 0 {
-        tracing::warn!(path = %path.display(), sequence, "high-water mark is missing: a lost end of the journal would not be noticed");
-    }
-    Ok(sequence)
 }
 
 fn gave_up(error: StoreError) -> CommitError {

@@ -54,6 +54,8 @@ counters! {
     fsyncs,
     /// Time inside the engine's write and sync, in microseconds.
     write_us,
+    /// Looks at an engine that was too far behind with its tables to take a write; two milliseconds each.
+    stalls,
     /// Rows, history nodes and removals written.
     rows,
     /// Bytes of batches written, keys and values, before the engine adds its own.

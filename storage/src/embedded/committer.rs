@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use fjall::{OwnedWriteBatch, PersistMode};
@@ -25,6 +25,9 @@ use crate::{
     registry::{RegistryError, RegistryWrite, Versions},
     shard::Lease,
 };
+
+/// How long a write that finds no room waits before it looks again.
+const STALL: Duration = Duration::from_millis(2);
 
 /// A batch, ready for the engine.
 #[derive(Debug)]
@@ -256,7 +259,7 @@ impl Committer {
             self.layout
                 .put(&mut group.batch, layout::sequence_row(self.sequence));
             let started = Instant::now();
-            if let Err(error) = group.batch.commit() {
+            if let Err(error) = self.wait_for_room().and_then(|()| group.batch.commit()) {
                 self.health.fail(format!("write journal: {error}"));
                 return self.refuse(group.answers);
             }
@@ -270,6 +273,17 @@ impl Committer {
         if written {
             self.remember();
         }
+    }
+
+    /// Waits until the engine has written tables, or learns that it has given up.
+    fn wait_for_room(&self) -> Result<(), fjall::Error> {
+        while self.layout.congested() {
+            // Fails if the engine's own thread could not write or merge a table.
+            self.layout.database.persist(PersistMode::Buffer)?;
+            self.metrics.stalls.inc();
+            std::thread::park_timeout(STALL);
+        }
+        Ok(())
     }
 
     fn refuse(&self, answers: Vec<Answer>) {

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, UserKey, UserValue,
-    compaction::Leveled,
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, UserKey,
+    UserValue, compaction::Leveled,
 };
 use proto::ids::{NodeId, ShardId};
 
@@ -41,6 +41,11 @@ pub(super) const KEY_MAX: usize = 60_000;
 /// Size that tables are cut to. One merge takes about ten of them at once, and with a single thread the memory
 /// tables wait for it: small ones keep that wait, and the memory that piles up meanwhile, short.
 const TABLE_BYTES: u64 = 16 << 20;
+
+/// Memory tables that wait to be written; the engine stalls a writer at four.
+const SEALED_MAX: usize = 3;
+/// Tables that wait to be merged; the engine stalls a writer at thirty, and those in memory may join them.
+const YOUNG_TABLES_MAX: usize = 26;
 
 /// No other row of the database has it: those of shards are five bytes or longer, no registry table is 0.
 const SEQUENCE_KEY: &[u8] = &[0];
@@ -99,13 +104,23 @@ impl Layout {
     pub(super) fn open(database: Database, config: &EmbeddedConfig) -> Result<Self, fjall::Error> {
         let open = |(_, name, share): (Space, &str, u64)| {
             let memtable = config.write_buffer.as_bytes() / 32 * share;
-            database.keyspace(name, || {
-                KeyspaceCreateOptions::default().max_memtable_size(memtable)
-            })
+            let merging = Leveled::default().with_table_target_size(TABLE_BYTES);
+            let options = KeyspaceCreateOptions::default().max_memtable_size(memtable);
+            database.keyspace(name, || options.compaction_strategy(Arc::new(merging)))
         };
         let [run, current, queue, closed, history, registry] = Space::ALL.map(open);
         let spaces = [run?, current?, queue?, closed?, history?, registry?];
         Ok(Self { database, spaces })
+    }
+
+    /// Whether the engine has fallen so far behind with its tables that the next write might wait inside it.
+    ///
+    /// It then waits for ever if the thread that it waits for has died; here the wait can notice (see
+    /// `Committer::wait_for_room`). A write adds one memory table to a keyspace at most, and stalls at four.
+    pub(super) fn congested(&self) -> bool {
+        self.spaces.iter().any(|space| {
+            space.tree.sealed_memtable_count() >= SEALED_MAX || space.tree.l0_run_count() >= YOUNG_TABLES_MAX
+        })
     }
 
     pub(super) fn space(&self, space: Space) -> &Keyspace {

@@ -74,10 +74,20 @@ fn a_directory_is_opened_once() {
 }
 
 #[test]
+fn a_directory_whose_making_was_cut_short_is_made_again() {
+    let directory = Directory::new();
+    let unfinished = directory.0.path().join("database.new");
+    std::fs::create_dir_all(&unfinished).unwrap();
+    std::fs::write(unfinished.join("0.jnl"), b"").unwrap();
+    directory.open().unwrap();
+    assert!(!unfinished.exists());
+}
+
+#[test]
 fn a_newer_format_is_refused() {
     let directory = Directory::new();
     let store = directory.open().unwrap();
-    store.layout.write_format(FORMAT + 1).unwrap();
+    store.layout.write_format(open::FORMAT + 1).unwrap();
     drop(store);
     let refused = directory.open().err().unwrap();
     assert!(
@@ -194,6 +204,29 @@ fn a_closed_or_failed_store_answers_so() {
 }
 
 #[test]
+fn a_table_that_cannot_be_written_poisons_the_store() {
+    let directory = Directory::new();
+    let config = EmbeddedConfig {
+        write_buffer: Size::mib(4),
+        ..EmbeddedConfig::default()
+    };
+    let store = EmbeddedStore::open(directory.0.path(), &config).unwrap();
+    std::fs::remove_dir_all(directory.0.path().join("database/keyspaces")).unwrap();
+    block_on(async {
+        let lease = store.acquire(SHARD, &owner()).await.unwrap();
+        let mut number = 1;
+        while let Ok(()) = store.commit(&lease, batch(number, 1 << 20)).await {
+            number += 1;
+        }
+        let refused = store.load(SHARD, Table::Run, b"k").await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "store unavailable: write journal: FjallError: Poisoned"
+        );
+    });
+}
+
+#[test]
 fn a_key_that_is_too_long_is_refused_before_anything_is_written() {
     let directory = Directory::new();
     let store = directory.open().unwrap();
@@ -217,7 +250,7 @@ fn a_key_that_is_too_long_is_refused_before_anything_is_written() {
 fn groups_of(sizes: &[usize]) -> crate::metrics::Snapshot {
     let directory = tempfile::tempdir().unwrap();
     let config = EmbeddedConfig::default();
-    let layout = open_database(&directory.path().join("database"), &config).unwrap();
+    let layout = open::database(&directory.path().join("database"), &config).unwrap();
     let (sender, requests) = mpsc::channel(100);
     let metrics = Arc::new(Metrics::default());
     let committer = Committer {
