@@ -99,9 +99,19 @@ impl Health {
         }
     }
 
-    /// Refuses every later call; the first reason stays.
+    /// Refuses every later call because something broke; the first reason stays.
     fn fail(&self, reason: String) {
-        let _ = self.0.set(reason);
+        if self.0.set(reason).is_ok() {
+            tracing::error!(
+                reason = self.reason(),
+                "embedded store takes no more calls: open it anew"
+            );
+        }
+    }
+
+    /// Refuses every later call because the store was closed.
+    fn close(&self) {
+        let _ = self.0.set("store is closed".into());
     }
 
     fn reason(&self) -> String {

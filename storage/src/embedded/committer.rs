@@ -304,12 +304,21 @@ impl Committer {
     }
 
     /// Leaves the mark durable at the last commit.
-    fn rest(self) {
+    fn rest(&mut self) {
         match self.mark.sync() {
             Ok(()) => self.metrics.fsyncs.inc(),
             Err(error) => self.health.fail(format!("sync high-water mark: {error}")),
         }
-        self.health.fail("store is closed".into());
+        self.health.close();
+    }
+}
+
+impl Drop for Committer {
+    /// Ends the store also if the thread panics: reads must not go on beside writes that cannot.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.health.fail("committer has panicked".into());
+        }
     }
 }
 
