@@ -48,7 +48,7 @@ pub struct ResetSteps {
 /// it is open. UNAVAILABLE if a run has gone on since its events were read for the request: read them again.
 pub fn reset(
     base: &mut Run,
-    mut current: Option<&mut Run>,
+    current: Option<&mut Run>,
     request: Reset,
     ctx: &Context<'_>,
 ) -> Result<ResetSteps, Rejection> {
@@ -75,9 +75,7 @@ pub fn reset(
 
     let is_current = current.is_none();
     let mut base_step = supersede(base, is_current, &request, Some(&run_id), ctx);
-    let current_step = current
-        .as_deref_mut()
-        .map(|run| supersede(run, true, &request, None, ctx));
+    let current_step = current.map(|run| supersede(run, true, &request, None, ctx));
     let flushed: &[HistoryEvent] = current_step.as_ref().map_or(&[], |step| &step.events);
     let later = request
         .later

@@ -220,7 +220,7 @@ fn respond(tx: &mut Tx<'_>, id: &str, response: Response) {
 
 /// Tells whether the message rejects an update.
 pub(super) fn is_rejection(message: &ProtocolMessage) -> bool {
-    message.body.as_ref().is_some_and(|body| is::<Rejection>(body))
+    message.body.as_ref().is_some_and(is::<Rejection>)
 }
 
 fn is<T: Name>(body: &prost_types::Any) -> bool {
