@@ -6,6 +6,9 @@ pub enum VisibilityError {
     /// The page token is not one that this query's last page gave.
     #[error("invalid page token")]
     InvalidToken,
+    /// More updates than one call may have: send them in parts. Nothing was applied.
+    #[error("apply {updates} updates in one call: at most {limit} allowed")]
+    TooMany { updates: usize, limit: usize },
     /// Too many calls wait already: try again later.
     #[error("visibility index busy")]
     Busy,

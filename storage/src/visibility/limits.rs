@@ -1,16 +1,34 @@
-//! Limits of the visibility index (P6). Sizes are bytes, the rest are counts.
+//! Limits of the visibility index (P6). Sizes are bytes, times say so, the rest are counts.
+
+use std::time::Duration;
 
 /// Runs on one page (`frontend.visibilityMaxPageSize`).
 pub const PAGE_SIZE_MAX: usize = 1000;
 
 /// A query's text.
-pub const QUERY_BYTES_MAX: usize = 64 * 1024;
+pub const QUERY_BYTES_MAX: usize = 512 * 1024;
 
-/// How deep a query's parentheses and NOTs may nest.
-pub const QUERY_DEPTH_MAX: usize = 64;
+/// How deep a query's parentheses may nest.
+pub const QUERY_DEPTH_MAX: usize = 256;
 
-/// Comparisons and list items of one query.
-pub const QUERY_TERMS_MAX: usize = 2000;
+/// How often AND and OR may alternate from the outermost to the innermost.
+pub const FILTER_DEPTH_MAX: usize = 32;
+
+/// Conditions and list items of one query.
+pub const QUERY_TERMS_MAX: usize = 10_000;
+
+/// Updates of one call to `apply`.
+pub const APPLY_UPDATES_MAX: usize = 10_000;
+
+/// Updates after which a transaction takes in no more calls.
+pub(super) const TRANSACTION_UPDATES_MAX: usize = 2_000;
+
+/// Calls that may wait for the writer, and for the readers together.
+pub(super) const WRITE_QUEUE_MAX: usize = 256;
+pub(super) const READ_QUEUE_MAX: usize = 256;
+
+/// How long one query may run.
+pub(super) const READ_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// What a request's search attributes may be, at most (`frontend.searchAttributes*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,12 +8,15 @@
 //! search attributes (`attributes`), parses queries (`query`) and asks with [`VisibilityIndex::list`] and
 //! [`VisibilityIndex::count`].
 
+#[cfg(test)]
+mod arbitrary;
 pub mod attributes;
 pub mod embedded;
 pub mod error;
 pub mod limits;
 pub mod query;
 pub mod record;
+mod token;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,6 +42,24 @@ pub enum Update {
     },
 }
 
+impl Update {
+    fn run(&self) -> (NamespaceId, RunId) {
+        match self {
+            Self::Upsert(record) => (record.namespace_id, record.run_id),
+            Self::Delete {
+                namespace_id, run_id, ..
+            } => (*namespace_id, *run_id),
+        }
+    }
+
+    fn version(&self) -> u64 {
+        match self {
+            Self::Upsert(record) => record.version,
+            Self::Delete { version, .. } => *version,
+        }
+    }
+}
+
 /// Some of the runs that a query asks for, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
@@ -59,8 +80,8 @@ pub struct Count {
 /// The runs that share one value of the GROUP BY attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// `None` groups the runs without the attribute.
-    pub value: Option<SearchValue>,
+    /// A Keyword; empty for the runs without the attribute.
+    pub value: SearchValue,
     pub count: u64,
 }
 

@@ -1,6 +1,8 @@
 //! Record: what the index keeps of one run, and its stored form, which also waits in the shard's outbox.
 
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -65,6 +67,12 @@ pub struct Close {
     pub state_transition_count: i64,
     /// Close time less execution time.
     pub execution_duration: Duration,
+}
+
+impl Close {
+    pub(super) fn execution_duration_nanos(&self) -> i64 {
+        i64::try_from(self.execution_duration.as_nanos()).unwrap_or(i64::MAX)
+    }
 }
 
 /// A workflow id and one of its runs.

@@ -1,7 +1,5 @@
 //! Search attributes as API payloads: JSON, with the attribute's type in the metadata.
 
-use std::borrow::Cow;
-
 use prost::Message;
 use proto::temporal::common::v1 as common;
 use serde_json::Value;
@@ -179,7 +177,7 @@ fn read_list(items: &[Value]) -> Option<SearchValue> {
         .map(SearchValue::KeywordList)
 }
 
-fn show_payload(payload: &common::Payload, text: &Cow<'_, str>) -> String {
+fn show_payload(payload: &common::Payload, text: &str) -> String {
     let metadata = payload.metadata.iter().map(|(key, value)| {
         format!(
             "metadata:{{key:{key:?} value:{:?}}}",

@@ -142,7 +142,7 @@ fn store_close(close: &Close) -> StoredClose {
         history_length: close.history_length,
         history_size_bytes: close.history_size_bytes,
         state_transition_count: close.state_transition_count,
-        execution_duration: i64::try_from(close.execution_duration.as_nanos()).unwrap_or(i64::MAX),
+        execution_duration: close.execution_duration_nanos(),
     }
 }
 
