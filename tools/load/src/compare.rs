@@ -204,6 +204,11 @@ impl Comparison {
         })
     }
 
+    /// A run was too short for its latencies.
+    pub(crate) fn is_rough(&self) -> bool {
+        self.rounds.iter().flatten().any(|run| run.rough)
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         self.rounds.iter().flatten().all(Summary::is_clean)
     }
@@ -230,6 +235,12 @@ impl fmt::Display for Comparison {
                 show(&line.a),
                 show(&line.b),
                 show(&line.ratio)
+            )?;
+        }
+        if self.is_rough() {
+            write!(
+                f,
+                "\nROUGH: a window was shorter than three median latencies; give it a longer --duration"
             )?;
         }
         if !self.is_clean() {

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -24,14 +24,43 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 const PACER_STACK_BYTES: usize = 256 << 10;
 
 /// When workflows begin to count and when to start no more.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Bounds {
     pub begin: Instant,
-    /// Starts before this are warm-up.
-    pub measure_from: Instant,
-    pub stop_at: Option<Instant>,
-    /// Measured workflows to start at most.
+    /// How long to start workflows that count.
+    pub length: Option<Duration>,
+    /// Workflows that count to start at most.
     pub workflows: Option<u64>,
+    from: OnceLock<Instant>,
+}
+
+impl Bounds {
+    pub(crate) fn new(begin: Instant, length: Option<Duration>, workflows: Option<u64>) -> Self {
+        Self {
+            begin,
+            length,
+            workflows,
+            from: OnceLock::new(),
+        }
+    }
+
+    /// Ends the warm-up: starts from then on count. Only the first time matters.
+    pub(crate) fn count_from(&self, at: Instant) {
+        let _ = self.from.set(at);
+    }
+
+    fn counts(&self, at: Instant) -> bool {
+        self.from.get().is_some_and(|from| at >= *from)
+    }
+
+    /// When to start no more, once that is known.
+    pub(crate) fn stop_at(&self) -> Option<Instant> {
+        Some(*self.from.get()? + self.length?)
+    }
+
+    fn is_over(&self, at: Instant) -> bool {
+        self.stop_at().is_some_and(|stop_at| at >= stop_at)
+    }
 }
 
 /// How the load is paced.
@@ -66,13 +95,13 @@ impl Stop {
 /// Starts the load; the set is empty again when nothing more is to be started and, in the closed loop, all ended.
 ///
 /// Nothing in flight is ever cut off: dropping the set is for those who gave up.
-pub(crate) fn spawn(flow: Arc<Flow>, pace: Pace, bounds: Bounds, stop: Arc<Stop>) -> JoinSet<()> {
+pub(crate) fn spawn(flow: Arc<Flow>, pace: Pace, bounds: Arc<Bounds>, stop: Arc<Stop>) -> JoinSet<()> {
     let mut load = JoinSet::new();
     match pace {
         Pace::Closed { concurrency } => {
             let taken = Arc::new(AtomicU64::new(0));
             for _ in 0..concurrency {
-                load.spawn(caller(flow.clone(), bounds, stop.clone(), taken.clone()));
+                load.spawn(caller(flow.clone(), bounds.clone(), stop.clone(), taken.clone()));
             }
         }
         Pace::Open {
@@ -80,13 +109,14 @@ pub(crate) fn spawn(flow: Arc<Flow>, pace: Pace, bounds: Bounds, stop: Arc<Stop>
             arrivals,
             in_flight_max,
         } => {
+            let paced = bounds.clone();
             let (starts, due) = mpsc::channel(PACED_STARTS_MAX);
             let schedule = Schedule::new(rate, arrivals, 1);
             let pacer = thread::Builder::new()
                 .name("pacer".to_owned())
                 .stack_size(PACER_STACK_BYTES);
             if pacer
-                .spawn(move || pace_starts(schedule, bounds, &stop, &starts))
+                .spawn(move || pace_starts(schedule, &paced, &stop, &starts))
                 .is_ok()
             {
                 load.spawn(start_when_due(flow, due, bounds, in_flight_max));
@@ -97,11 +127,11 @@ pub(crate) fn spawn(flow: Arc<Flow>, pace: Pace, bounds: Bounds, stop: Arc<Stop>
 }
 
 /// One caller of the closed loop.
-async fn caller(flow: Arc<Flow>, bounds: Bounds, stop: Arc<Stop>, taken: Arc<AtomicU64>) {
+async fn caller(flow: Arc<Flow>, bounds: Arc<Bounds>, stop: Arc<Stop>, taken: Arc<AtomicU64>) {
     loop {
         let now = Instant::now();
-        let measured = now >= bounds.measure_from;
-        if stop.is_told() || bounds.stop_at.is_some_and(|stop_at| now >= stop_at) {
+        let measured = bounds.counts(now);
+        if stop.is_told() || bounds.is_over(now) {
             return;
         }
         let limit = bounds.workflows.filter(|_| measured);
@@ -115,13 +145,13 @@ async fn caller(flow: Arc<Flow>, bounds: Bounds, stop: Arc<Stop>, taken: Arc<Ato
 }
 
 /// Hands on each intended start when its time comes. A thread, since the runtime's timer is a millisecond coarse.
-fn pace_starts(schedule: Schedule, bounds: Bounds, stop: &Stop, starts: &mpsc::Sender<Instant>) {
+fn pace_starts(schedule: Schedule, bounds: &Bounds, stop: &Stop, starts: &mpsc::Sender<Instant>) {
     let mut measured = 0;
     for offset in schedule {
         let intended = bounds.begin + offset;
-        measured += u64::from(intended >= bounds.measure_from);
+        measured += u64::from(bounds.counts(intended));
         let enough = bounds.workflows.is_some_and(|limit| measured > limit);
-        if enough || bounds.stop_at.is_some_and(|stop_at| intended >= stop_at) {
+        if enough || bounds.is_over(intended) {
             return;
         }
         loop {
@@ -140,7 +170,7 @@ fn pace_starts(schedule: Schedule, bounds: Bounds, stop: &Stop, starts: &mpsc::S
 async fn start_when_due(
     flow: Arc<Flow>,
     mut due: mpsc::Receiver<Instant>,
-    bounds: Bounds,
+    bounds: Arc<Bounds>,
     in_flight_max: usize,
 ) {
     let mut plays = JoinSet::new();
@@ -150,10 +180,10 @@ async fn start_when_due(
             flow.recorder.shed();
             continue;
         }
-        let flow = flow.clone();
+        let (flow, measured) = (flow.clone(), bounds.counts(intended));
         plays.spawn(async move {
             // A failed start is in the books and in the ledger.
-            let _ = flow.play(intended, intended >= bounds.measure_from, false).await;
+            let _ = flow.play(intended, measured, false).await;
         });
     }
     plays.join_all().await;

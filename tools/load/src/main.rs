@@ -3,11 +3,7 @@
 //! Raw gRPC on both sides, so that what is measured is the server. It trusts nothing it did not see: every
 //! workflow is in a ledger, and the server is asked at the end whether it agrees.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program whose results go to the terminal"
-)]
+#![expect(clippy::print_stderr, reason = "progress and errors go to the terminal")]
 
 mod bench;
 mod chart;
@@ -104,7 +100,7 @@ async fn listen_for_signals(stop: Arc<Stop>) {
 async fn run(args: &RunArgs, stop: Arc<Stop>) -> Result<bool, String> {
     let target = Target::new("", &args.target, &args.server_pid);
     let outcome = run::run(&args.load, &target, true, stop).await?;
-    println!("{}", outcome.summary);
+    output::say(&outcome.summary);
     if let Some(path) = &args.json {
         output::write_json(path, &outcome.summary)?;
     }
@@ -119,7 +115,7 @@ async fn run(args: &RunArgs, stop: Arc<Stop>) -> Result<bool, String> {
 
 async fn compare(args: &CompareArgs, stop: Arc<Stop>) -> Result<bool, String> {
     let comparison = compare::compare(&args.load, &args.a, &args.b, args.rounds, stop).await?;
-    println!("{comparison}");
+    output::say(&comparison);
     if let Some(path) = &args.json {
         output::write_json(path, &comparison)?;
     }

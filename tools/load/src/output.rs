@@ -1,9 +1,19 @@
-//! Writes results to files.
+//! Writes results to the terminal and to files.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    fmt::{Display, Write as _},
+    fs,
+    io::{Write as _, stdout},
+    path::Path,
+};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+
+/// Prints a result; a reader that left early is no error.
+pub(crate) fn say(result: impl Display) {
+    let _ = writeln!(stdout(), "{result}");
+}
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), String> {
     let text = serde_json::to_string_pretty(value).map_err(|error| format!("encode JSON: {error}"))?;

@@ -28,6 +28,10 @@ use crate::{
 
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_millis(100);
+/// The warm-up waits at most so much longer for the first workflows to end.
+const WARM_UP_MORE_MAX: Duration = Duration::from_secs(60);
+/// A window shorter than so many median latencies is too short to tell rates from.
+const WINDOW_MEDIANS_MIN: f64 = 3.0;
 /// Between the last workflow falling asleep and watching them.
 const SETTLE: Duration = Duration::from_secs(5);
 const TERMINATE_CALLERS: usize = 16;
@@ -193,34 +197,57 @@ impl<'a> Run<'a> {
     /// Warm-up, window, and the rest: the window's ends.
     async fn steady(&self, warm_up: Duration) -> (Snapshot, Snapshot) {
         let begin = Instant::now();
-        let measure_from = begin + warm_up;
-        let bounds = Bounds {
-            begin,
-            measure_from,
-            stop_at: self.load.duration.map(|duration| measure_from + duration),
-            workflows: self.load.workflow_limit(),
+        let bounds = Bounds::new(begin, self.load.duration, self.load.workflow_limit());
+        let bounds = Arc::new(bounds);
+        let closed = match self.load.pace() {
+            Pace::Closed { concurrency } => Some(concurrency as u64),
+            Pace::Open { .. } => None,
         };
-        let mut load = drive::spawn(self.flow.clone(), self.load.pace(), bounds, self.stop.clone());
-        tokio::time::sleep_until(measure_from.into()).await;
+        if closed.is_none() || warm_up.is_zero() {
+            bounds.count_from(begin + warm_up);
+        }
+        let mut load = drive::spawn(
+            self.flow.clone(),
+            self.load.pace(),
+            bounds.clone(),
+            self.stop.clone(),
+        );
+        self.warm_up(warm_up, closed).await;
+        bounds.count_from(Instant::now());
         let first = self.snapshot();
         tokio::select! {
             () = self.drained(&mut load) => {}
-            () = self.over(bounds.stop_at) => {}
+            () = self.over(bounds.stop_at()) => {}
         }
         let last = self.snapshot();
         self.stop_starting(&mut load).await;
         (first, last)
     }
 
+    /// Waits out the warm-up; the closed loop also until as many ended as are in flight, or the first of them
+    /// would be taken for the pace.
+    async fn warm_up(&self, warm_up: Duration, closed: Option<u64>) {
+        tokio::time::sleep(warm_up).await;
+        let patience = Instant::now() + WARM_UP_MORE_MAX;
+        let turned_over = |wanted| self.flow.recorder.counts().closed >= wanted;
+        while closed.is_some_and(|wanted| !warm_up.is_zero() && !turned_over(wanted))
+            && !self.stop.is_told()
+            && Instant::now() < patience
+        {
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+
     async fn measure_backlog(&self) -> Measured {
         let before = self.snapshot();
-        let bounds = Bounds {
-            begin: before.at,
-            measure_from: before.at,
-            stop_at: self.load.duration.map(|duration| before.at + duration),
-            workflows: self.load.workflow_limit(),
-        };
-        let mut fill = drive::spawn(self.flow.clone(), self.load.pace(), bounds, self.stop.clone());
+        let bounds = Bounds::new(before.at, self.load.duration, self.load.workflow_limit());
+        bounds.count_from(before.at);
+        let mut fill = drive::spawn(
+            self.flow.clone(),
+            self.load.pace(),
+            Arc::new(bounds),
+            self.stop.clone(),
+        );
         while fill.join_next().await.is_some() {}
         let begin = self.snapshot();
         let started = begin.counts.started - before.counts.started;
@@ -369,6 +396,8 @@ impl<'a> Run<'a> {
             warm_up_s: self.load.warm_up.as_secs_f64(),
             window_s: window.as_secs_f64(),
             window_workflows: workflows,
+            rough: self.load.duration.is_some()
+                && window.as_secs_f64() * 1e3 < WINDOW_MEDIANS_MIN * latency_ms.p50,
             workflows_per_s: per_s(workflows),
             operations_per_s: per_s(operations),
             latency_ms,

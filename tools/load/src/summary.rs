@@ -80,6 +80,8 @@ pub(crate) struct Summary {
     pub warm_up_s: f64,
     /// Length of the window that rates and costs are taken from.
     pub window_s: f64,
+    /// The window is short for such latencies: rates and costs say little.
+    pub rough: bool,
     /// Workflows that ended within the window.
     pub window_workflows: u64,
     pub workflows_per_s: f64,
@@ -144,6 +146,12 @@ impl fmt::Display for Summary {
             "  latency ms p50 {:.1}  p90 {:.1}  p99 {:.1}  p99.9 {:.1}  max {:.1}",
             latency.p50, latency.p90, latency.p99, latency.p999, latency.max
         )?;
+        if self.rough {
+            writeln!(
+                f,
+                "  ROUGH      the window is shorter than three median latencies: run longer"
+            )?;
+        }
         if let Some(server) = &self.server {
             writeln!(
                 f,

@@ -122,6 +122,19 @@ fn commands(text: &mut String, bench: &Bench, ours: &str, peer: &str) {
         let _ = writeln!(text, "{}: {}", result.label, result.args);
     }
     text.push_str("```\n");
+    let rough: Vec<&str> = bench
+        .results
+        .iter()
+        .filter(|result| result.comparison.is_rough())
+        .map(|result| result.label)
+        .collect();
+    if !rough.is_empty() {
+        let _ = write!(
+            text,
+            "\nRough, since a window was short for the latency: {}.\n",
+            rough.join("; ")
+        );
+    }
     let unclean: Vec<&str> = bench
         .results
         .iter()

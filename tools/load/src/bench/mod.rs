@@ -63,7 +63,7 @@ pub(crate) async fn bench(args: &BenchArgs, stop: Arc<Stop>) -> Result<bool, Str
         }
         markdown::write(&args.out, &bench)?;
     }
-    println!("{}", markdown::tables(&bench));
+    output::say(markdown::tables(&bench));
     Ok(bench.results.iter().all(|result| result.comparison.is_clean()))
 }
 
