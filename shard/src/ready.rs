@@ -84,9 +84,11 @@ impl ReadyTasks {
         for row in rows {
             let (queue, run, task) = codec::read_ready(&row.key, &row.value)?;
             self.found = true;
-            if self.held.contains_key(&queue) {
-                // Its tasks come as it gives credit; go on behind them.
+            if let Some(held) = self.held.get(&queue) {
+                // Its tasks come as it gives credit, which it is asked for again; go on behind them.
                 let from = codec::after_prefix(&codec::ready_prefix(&queue));
+                let (count, oldest) = (held.count.max(1), held.oldest);
+                out.push(Output::HeldBack { queue, count, oldest });
                 return self.end_sweep(from, now, out);
             }
             next = Some(after(&row.key));
@@ -197,6 +199,8 @@ impl ReadyTasks {
         }
         if complete && !std::mem::take(&mut held.missed) {
             self.held.remove(&queue);
+            // Nothing is held back any more: the queue forgets the shard.
+            out.push(Output::HeldBack { queue, count: 0, oldest: Timestamp::EPOCH });
         } else if held.credit > 0 {
             held.scan(queue, out);
         } else {

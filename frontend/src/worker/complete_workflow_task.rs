@@ -41,9 +41,8 @@ pub(crate) async fn handle(
     }
     let complete = parse(&task.token, request);
     let trigger = Trigger::CompleteWorkflowTask(Box::new(complete));
-    match frontend.router.ask(&task.target, trigger).await? {
+    match frontend.ask(&task.target, trigger).await? {
         Reply::WorkflowTaskCompleted(done) => render(frontend, &task, *done).await,
-        Reply::Refused(rejection) => Err(rejection.into()),
         _ => Err(Error::unexpected_reply()),
     }
 }
@@ -60,7 +59,6 @@ pub(super) fn task_ref(token: &TaskToken) -> TaskRef {
 
 #[expect(deprecated, reason = "workers tell their build this way")]
 fn parse(token: &TaskToken, request: RespondWorkflowTaskCompletedRequest) -> CompleteWorkflowTask {
-    let metering = request.metering_metadata.unwrap_or_default();
     CompleteWorkflowTask {
         task: task_ref(token),
         identity: request.identity,
@@ -71,7 +69,7 @@ fn parse(token: &TaskToken, request: RespondWorkflowTaskCompletedRequest) -> Com
         return_new_task: request.return_new_workflow_task,
         force_new_task: request.force_create_new_workflow_task,
         sdk_metadata: request.sdk_metadata,
-        nonfirst_local_activity_attempts: metering.nonfirst_local_activity_execution_attempts,
+        metering: request.metering_metadata,
         binary_checksum: request.binary_checksum,
         build_id: request.worker_version_stamp.unwrap_or_default().build_id,
         discard_speculative_with_events: request

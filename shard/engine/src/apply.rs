@@ -530,7 +530,6 @@ fn scheduled_activity(a: &ActivityTaskScheduledEventAttributes, id: i64, node: i
     }
 }
 
-#[expect(deprecated, reason = "old SDKs set the control and read it back")]
 /// Another timer may bear the same id by the time that the event of a buffered firing has its place in history.
 fn end_timer(state: &mut State, timer_id: &str, started_event_id: i64) {
     if state

@@ -198,7 +198,7 @@ fn extended_info(state: &State) -> WorkflowExecutionExtendedInfo {
     };
     WorkflowExecutionExtendedInfo {
         execution_expiration_time: time_to_proto(state.execution_expiration),
-        run_expiration_time: time_to_proto(state.run_expiration),
+        run_expiration_time: Some(time_to_proto(state.run_expiration).unwrap_or(NO_TIME)),
         cancel_requested: state.cancel_requested,
         last_reset_time: time_to_proto(state.last_reset_time),
         original_start_time: time_to_proto(original_start),
@@ -315,3 +315,6 @@ fn time_to_proto(nanos: i64) -> Option<prost_types::Timestamp> {
 fn span_to_proto(nanos: i64) -> Option<prost_types::Duration> {
     (nanos > 0).then(|| duration_to_proto(span(nanos)))
 }
+
+/// How the official server writes a run's expiration where it has none: the first moment of the first year.
+const NO_TIME: prost_types::Timestamp = prost_types::Timestamp { seconds: -62_135_596_800, nanos: 0 };

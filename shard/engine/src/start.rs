@@ -444,6 +444,7 @@ fn started_draft(workflow: StartWorkflow, lineage: Lineage, eager: bool, ctx: &C
     } else {
         Some(ctx.now + lineage.backoff + workflow.execution_timeout)
     };
+    let plain = workflow.parent.is_none() && lineage.continued_run_id.is_empty();
     let parent = workflow.parent.unwrap_or_default();
     let parent_execution = (!parent.workflow_id.is_empty()).then(|| WorkflowExecution {
         workflow_id: parent.workflow_id.clone(),
@@ -464,7 +465,11 @@ fn started_draft(workflow: StartWorkflow, lineage: Lineage, eager: bool, ctx: &C
         }),
         input: workflow.input,
         workflow_execution_timeout: set_span(workflow.execution_timeout),
-        workflow_run_timeout: set_span(workflow.run_timeout),
+        workflow_run_timeout: if plain {
+            set_span(workflow.run_timeout)
+        } else {
+            Some(duration_to_proto(workflow.run_timeout))
+        },
         workflow_task_timeout: Some(duration_to_proto(workflow.task_timeout)),
         continued_execution_run_id: lineage.continued_run_id,
         initiator: lineage.initiator.into(),

@@ -6,7 +6,7 @@ use proto::{
     temporal::{
         command::v1::Command,
         common::v1::{
-            Callback, Header, Link, Memo, Payloads, Priority, RetryPolicy, SearchAttributes,
+            Callback, Header, Link, Memo, MeteringMetadata, Payloads, Priority, RetryPolicy, SearchAttributes,
             WorkflowExecution,
         },
         enums::v1::{
@@ -292,7 +292,7 @@ pub struct CompleteWorkflowTask {
     pub return_new_task: bool,
     pub force_new_task: bool,
     pub sdk_metadata: Option<WorkflowTaskCompletedMetadata>,
-    pub nonfirst_local_activity_attempts: u32,
+    pub metering: Option<MeteringMetadata>,
     pub binary_checksum: String,
     pub build_id: String,
     /// The SDK lets a speculative task vanish although it carried events.

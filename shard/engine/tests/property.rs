@@ -29,6 +29,7 @@ proptest! {
 /// A faithful worker and a patient clock close the newest run.
 fn bring_to_an_end(player: &mut Player) {
     const ROUNDS: usize = 30;
+    player.play("limit signals=1000 history-events=1000 blob-bytes=1000");
     for _ in 0..ROUNDS {
         let known = player.world.runs.last().expect("the story began with a start");
         if !known.run.is_open() {
@@ -249,6 +250,8 @@ fn operator() -> impl Strategy<Value = String> {
         "delete\nstart",
         "reload",
         "reload\nwake",
+        "forget",
+        "forget",
         "reset 4",
         "reset 3 no-signals",
         "reset 7 no-updates",

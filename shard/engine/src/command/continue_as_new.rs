@@ -17,7 +17,7 @@ use proto::{
 use super::{Invalid, Origin, payloads_size};
 use crate::{
     close::Closing,
-    policy::cron,
+    policy::{chain::carried_reset_points, cron},
     run::Run,
     start::{Lineage, new_run},
     state::span,
@@ -77,11 +77,13 @@ pub(super) fn continue_as_new(
 ) {
     let run_id = tx.fresh_id();
     let backoff = backoff(tx, &a);
-    let workflow = successor(tx, &a);
+    let mut workflow = successor(tx, &a);
+    workflow.request_id = tx.fresh_id();
     let initiator = match a.initiator() {
         ContinueAsNewInitiator::Unspecified => ContinueAsNewInitiator::Workflow,
         given => given,
     };
+    let reset_points = carried_reset_points(tx);
     let state = tx.state();
     let lineage = Lineage {
         continued_run_id: state.run_id.clone(),
@@ -93,9 +95,9 @@ pub(super) fn continue_as_new(
         attempt: 1,
         backoff,
         execution_expiration: state.execution_expiration,
-        reset_points: state.reset_points.clone(),
+        reset_points,
     };
-    let event = continued_attributes(&a, &workflow, &run_id, backoff, initiator, origin.completed_event_id);
+    let event = continued_attributes(&a, &workflow, &run_id, origin.completed_event_id);
     let (run, _) = new_run(workflow, lineage, run_id, StartWith::Nothing, tx.ctx);
     let closing = Closing { successor: Some(run), chain_goes_on: true, ..Default::default() };
     tx.close(Draft { user_metadata: origin.metadata, ..Draft::from(event) }, closing);
@@ -129,7 +131,6 @@ fn successor(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -
         execution_timeout: span(state.execution_timeout),
         run_timeout: or_span(a.workflow_run_timeout.as_ref(), state.run_timeout),
         task_timeout: or_span(a.workflow_task_timeout.as_ref(), tx.run.task_timeout()),
-        request_id: String::new(),
         retry_policy: a.retry_policy.clone(),
         cron_schedule: a.cron_schedule.clone(),
         memo: a.memo.clone(),
@@ -150,8 +151,6 @@ fn continued_attributes(
     a: &ContinueAsNewWorkflowExecutionCommandAttributes,
     workflow: &StartWorkflow,
     run_id: &str,
-    backoff: Duration,
-    initiator: ContinueAsNewInitiator,
     completed_event_id: i64,
 ) -> Attributes {
     Attributes::WorkflowExecutionContinuedAsNewEventAttributes(Box::new(WorkflowExecutionContinuedAsNewEventAttributes {
@@ -166,8 +165,8 @@ fn continued_attributes(
             workflow_run_timeout: Some(duration_to_proto(workflow.run_timeout)),
             workflow_task_timeout: Some(duration_to_proto(workflow.task_timeout)),
             workflow_task_completed_event_id: completed_event_id,
-            backoff_start_interval: Some(duration_to_proto(backoff)),
-            initiator: initiator.into(),
+            backoff_start_interval: a.backoff_start_interval,
+            initiator: a.initiator,
             last_completion_result: a.last_completion_result.clone(),
             header: a.header.clone(),
             memo: a.memo.clone(),

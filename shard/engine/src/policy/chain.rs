@@ -3,9 +3,10 @@
 use proto::{
     temporal::{
         common::v1::{Payloads, WorkflowExecution},
-        enums::v1::{ContinueAsNewInitiator, RetryState},
-        failure::v1::Failure,
+        enums::v1::{ContinueAsNewInitiator, RetryState, TimeoutType},
+        failure::v1::{Failure, TimeoutFailureInfo, failure::FailureInfo},
         history::v1::WorkflowExecutionStartedEventAttributes,
+        workflow::v1::ResetPoints,
     },
     time::{Timestamp, duration_from_proto},
 };
@@ -99,22 +100,44 @@ fn retry_decision(tx: &Tx<'_>, outcome: &Outcome) -> retry::Decision {
 fn failure_of(outcome: &Outcome) -> Option<Failure> {
     match outcome {
         Outcome::Failed(failure) => Some(failure.clone()),
-        Outcome::Completed(_) | Outcome::TimedOut => None,
+        Outcome::TimedOut => Some(Failure {
+            message: "workflow timeout".to_owned(),
+            source: "Server".to_owned(),
+            failure_info: Some(FailureInfo::TimeoutFailureInfo(TimeoutFailureInfo {
+                timeout_type: TimeoutType::StartToClose.into(),
+                ..Default::default()
+            })),
+            ..Default::default()
+        }),
+        Outcome::Completed(_) => None,
     }
+}
+
+/// Returns the reset points that the next run of the chain knows; this run's own end with its retention.
+pub(crate) fn carried_reset_points(tx: &mut Tx<'_>) -> Option<ResetPoints> {
+    let expires = (tx.ctx.now + tx.ctx.namespace.retention).to_proto();
+    tx.note(|state| {
+        for point in &mut state.reset_points.get_or_insert_default().points {
+            point.expire_time.get_or_insert(expires);
+        }
+    });
+    tx.state().reset_points.clone()
 }
 
 /// Starts the same again, as it was when it started.
 fn follow(tx: &mut Tx<'_>, lineage: Lineage, retry_state: RetryState) -> Next {
     let Some(started) = tx.state().started.clone() else { return Next::ends(retry_state) };
     let run_id = tx.fresh_id();
-    let workflow = again(tx, *started);
+    let mut workflow = again(tx, *started);
+    workflow.request_id = tx.fresh_id();
+    let reset_points = carried_reset_points(tx);
     let state = tx.state();
     let lineage = Lineage {
         continued_run_id: state.run_id.clone(),
         first_run_id: state.first_run_id.clone(),
         original_run_id: run_id.clone(),
         execution_expiration: state.execution_expiration,
-        reset_points: state.reset_points.clone(),
+        reset_points,
         ..lineage
     };
     let (run, _) = new_run(workflow, lineage, run_id.clone(), StartWith::Nothing, tx.ctx);
@@ -133,7 +156,6 @@ fn again(tx: &Tx<'_>, started: WorkflowExecutionStartedEventAttributes) -> Start
         execution_timeout: duration_from_proto(started.workflow_execution_timeout.as_ref()),
         run_timeout: span(state.run_timeout),
         task_timeout: span(state.task_timeout),
-        identity: started.identity,
         retry_policy: started.retry_policy,
         cron_schedule: started.cron_schedule,
         memo: started.memo,

@@ -1,7 +1,7 @@
 //! CompleteWorkflowTask: a worker's decisions take effect, all of them or none (reference 2.4).
 
 use proto::temporal::{
-    common::v1::{MeteringMetadata, WorkerVersionStamp},
+    common::v1::WorkerVersionStamp,
     enums::v1::{TimeoutType, WorkflowTaskFailedCause as Cause},
     failure::v1::{Failure, ServerFailureInfo, failure::FailureInfo},
     history::v1::{WorkflowTaskCompletedEventAttributes, history_event::Attributes},
@@ -258,18 +258,18 @@ fn completed_attributes(
     task: &crate::state::WorkflowTask,
     started_event_id: i64,
 ) -> Attributes {
-    let attempts = request.nonfirst_local_activity_attempts;
+    // An old SDK's checksum is its build's id.
+    let build_id = if request.build_id.is_empty() { &request.binary_checksum } else { &request.build_id };
     Attributes::WorkflowTaskCompletedEventAttributes(Box::new(WorkflowTaskCompletedEventAttributes {
         scheduled_event_id: if task.transient { started_event_id - 1 } else { task.scheduled_event_id },
         started_event_id,
         identity: request.identity.clone(),
-        binary_checksum: request.binary_checksum.clone(),
-        worker_version: (!request.build_id.is_empty()).then(|| WorkerVersionStamp {
-            build_id: request.build_id.clone(),
+        worker_version: (!build_id.is_empty()).then(|| WorkerVersionStamp {
+            build_id: build_id.clone(),
             use_versioning: false,
         }),
         sdk_metadata: request.sdk_metadata.clone(),
-        metering_metadata: Some(MeteringMetadata { nonfirst_local_activity_execution_attempts: attempts }),
+        metering_metadata: request.metering.clone(),
         ..Default::default()
     }))
 }

@@ -181,6 +181,20 @@ impl World {
         self.check(index);
     }
 
+    /// The caller that has waited for the run the longest gives up.
+    pub fn forget(&mut self, index: usize) {
+        let first = self
+            .waiting
+            .iter()
+            .find(|(_, run)| **run == index)
+            .map(|(waiter, _)| *waiter);
+        if let Some(waiter) = first {
+            self.waiting.remove(&waiter);
+            self.runs[index].run.forget(waiter);
+            self.check(index);
+        }
+    }
+
     fn next_waiter(&mut self) -> Waiter {
         self.draws += 1;
         self.waiter()

@@ -78,6 +78,7 @@ impl Player {
             }
             "sleep" => self.world.now = self.world.now + build::span(words.word(1)),
             "reload" => self.world.reload(index),
+            "forget" => self.world.forget(index),
             "limit" => self.limit(&words),
             "reset" => self.reset(index, &words),
             _ => {
@@ -176,7 +177,12 @@ impl Player {
         }
         let early = if step.early { " (may leave early)" } else { "" };
         let index = if step.index { " (indexed)" } else { "" };
-        self.line(&format!("= {}{early}{index}", render::reply(&step.reply)));
+        let waiter = self.world.waiter().0;
+        let reply = match &step.reply {
+            Reply::Deferred => format!("waits as w{waiter}"),
+            reply => render::reply(reply),
+        };
+        self.line(&format!("= {reply}{early}{index}"));
     }
 
     fn show_deadline(&mut self) {
