@@ -63,6 +63,7 @@ impl Run {
                     task.started_time = at;
                     task.request_id.clone_from(&a.request_id);
                     task.identity.clone_from(&a.identity);
+                    task.build_id = build_of_started(a);
                     task.suggest_continue_as_new = a.suggest_continue_as_new;
                     task.suggest_reasons
                         .clone_from(&a.suggest_continue_as_new_reasons);
@@ -157,6 +158,7 @@ impl Run {
             .worker_version
             .as_ref()
             .map_or("", |version| version.build_id.as_str());
+        self.add_build_ids(build_id);
         let points = &mut self.state.reset_points.get_or_insert_default().points;
         let known = points
             .iter()
@@ -175,7 +177,6 @@ impl Run {
         });
         let surplus = points.len().saturating_sub(RESET_POINTS_MAX);
         points.drain(..surplus);
-        self.add_build_ids(build_id);
     }
 
     fn add_build_ids(&mut self, build_id: &str) {
@@ -644,4 +645,9 @@ fn event_type_rare(attributes: &Attributes) -> EventType {
 /// Whether the id is one that history will give, not one that waits in the buffer.
 pub(crate) fn is_real(event_id: i64) -> bool {
     event_id != 0 && event_id != BUFFERED
+}
+
+#[expect(deprecated, reason = "the field that tools show a worker's build by")]
+fn build_of_started(a: &proto::temporal::history::v1::WorkflowTaskStartedEventAttributes) -> String {
+    a.worker_version.as_ref().map(|version| version.build_id.clone()).unwrap_or_default()
 }

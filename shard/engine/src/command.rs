@@ -80,7 +80,7 @@ pub(crate) struct Origin {
 pub(crate) fn check_sequence(commands: &[Command]) -> Result<(), Rejection> {
     for (index, command) in commands.iter().enumerate() {
         let kind = command.command_type();
-        if kind == CommandType::Unspecified || command.attributes.is_none() {
+        if kind == CommandType::Unspecified {
             return Err(Rejection::InvalidArgument(format!("Unknown command type: {kind:?}")));
         }
         if is_close(kind) && index + 1 != commands.len() {
@@ -118,7 +118,9 @@ pub(crate) fn is_close(kind: CommandType) -> bool {
 
 /// Checks a command against the run and the commands before it.
 pub(crate) fn check(run: &Run, ctx: &Context<'_>, command: &Command, seen: &mut Seen) -> Result<(), Invalid> {
-    let Some(attributes) = command.attributes.as_ref() else { return Ok(()) };
+    let Some(attributes) = command.attributes.as_ref() else {
+        return Err(without_attributes(command.command_type()));
+    };
     match attributes {
         Attributes::ScheduleActivityTaskCommandAttributes(a) => activity::check_schedule(run, ctx, a, seen),
         Attributes::RequestCancelActivityTaskCommandAttributes(a) => activity::check_cancel(run, a, seen),
@@ -155,6 +157,35 @@ pub(crate) fn check(run: &Run, ctx: &Context<'_>, command: &Command, seen: &mut 
             "Nexus operations are disabled on this server",
         )),
     }
+}
+
+/// What is said of a command that names its type only.
+fn without_attributes(kind: CommandType) -> Invalid {
+    use WorkflowTaskFailedCause as Cause;
+    let cause = match kind {
+        CommandType::ScheduleActivityTask => Cause::BadScheduleActivityAttributes,
+        CommandType::RequestCancelActivityTask => Cause::BadRequestCancelActivityAttributes,
+        CommandType::StartTimer => Cause::BadStartTimerAttributes,
+        CommandType::CancelTimer => Cause::BadCancelTimerAttributes,
+        CommandType::RecordMarker => Cause::BadRecordMarkerAttributes,
+        CommandType::CompleteWorkflowExecution => Cause::BadCompleteWorkflowExecutionAttributes,
+        CommandType::FailWorkflowExecution => Cause::BadFailWorkflowExecutionAttributes,
+        CommandType::CancelWorkflowExecution => Cause::BadCancelWorkflowExecutionAttributes,
+        CommandType::ContinueAsNewWorkflowExecution => Cause::BadContinueAsNewAttributes,
+        CommandType::StartChildWorkflowExecution => Cause::BadStartChildExecutionAttributes,
+        CommandType::SignalExternalWorkflowExecution => Cause::BadSignalWorkflowExecutionAttributes,
+        CommandType::RequestCancelExternalWorkflowExecution => {
+            Cause::BadRequestCancelExternalWorkflowExecutionAttributes
+        }
+        CommandType::UpsertWorkflowSearchAttributes => Cause::BadSearchAttributes,
+        CommandType::ModifyWorkflowProperties => Cause::BadModifyWorkflowPropertiesAttributes,
+        CommandType::ProtocolMessage => Cause::BadUpdateWorkflowExecutionMessage,
+        CommandType::ScheduleNexusOperation
+        | CommandType::RequestCancelNexusOperation
+        | CommandType::Unspecified => Cause::FeatureDisabled,
+    };
+    let kind = name(kind);
+    Invalid::new(cause, format!("{kind}CommandAttributes is not set on {kind}Command."))
 }
 
 /// Lets a checked command take effect.

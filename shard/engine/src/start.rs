@@ -322,7 +322,7 @@ fn begin(replaced: Option<&mut Run>, workflow: StartWorkflow, with: StartWith, c
         };
     };
     let details = Payloads {
-        payloads: vec![text_payload(&new_run.run.state.run_id, "new-run-id")],
+        payloads: vec![text_payload(&new_run.run.state.run_id, "terminated by new runID")],
     };
     let terminate = Terminate {
         reason: "TerminateIfRunning WorkflowIdReusePolicy".to_owned(),
@@ -444,7 +444,7 @@ fn started_draft(workflow: StartWorkflow, lineage: Lineage, eager: bool, ctx: &C
     } else {
         Some(ctx.now + lineage.backoff + workflow.execution_timeout)
     };
-    let plain = workflow.parent.is_none() && lineage.continued_run_id.is_empty();
+    let plain = workflow.parent.is_none() && lineage.initiator != ContinueAsNewInitiator::Workflow;
     let parent = workflow.parent.unwrap_or_default();
     let parent_execution = (!parent.workflow_id.is_empty()).then(|| WorkflowExecution {
         workflow_id: parent.workflow_id.clone(),

@@ -258,6 +258,9 @@ pub struct WorkflowTask {
     pub suggest_reasons: Vec<i32>,
     #[prost(int64, tag = "17")]
     pub history_bytes: i64,
+    /// The build of the worker that has it.
+    #[prost(string, tag = "18")]
+    pub build_id: String,
 }
 
 /// The queue of the worker that has the run in its cache.

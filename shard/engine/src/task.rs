@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use prost::{Message, Name};
 use proto::{
     temporal::{
-        common::v1::WorkflowExecution,
+        common::v1::{WorkerVersionStamp, WorkflowExecution},
         enums::v1::{
             EventType, SuggestContinueAsNewReason, TaskQueueKind, TimeoutType, WorkflowTaskFailedCause,
         },
@@ -169,7 +169,8 @@ impl Tx<'_> {
             self.note(|state| state.task = Some(task));
         }
         let (suggest, reasons) = self.suggest_continue_as_new();
-        let history_bytes = self.state().history_bytes;
+        // A task that is handed out with the start itself has no history to measure.
+        let history_bytes = if self.node() == 1 { 0 } else { self.state().history_bytes };
         let now = self.now();
         let Some(mut task) = self.state().task.clone() else {
             return StartedWorkflowTask::default();
@@ -178,6 +179,7 @@ impl Tx<'_> {
         task.started_time = now;
         task.request_id.clone_from(&begin.request_id);
         task.identity.clone_from(&begin.identity);
+        task.build_id.clone_from(&begin.build_id);
         task.suggest_continue_as_new = suggest;
         task.suggest_reasons = reasons;
         task.history_bytes = history_bytes;
@@ -395,6 +397,7 @@ fn scheduled_attributes(task: &WorkflowTask, normal_queue: &str) -> Attributes {
     }))
 }
 
+#[expect(deprecated, reason = "the field that tools show a worker's build by")]
 fn started_attributes(task: &WorkflowTask) -> Attributes {
     Attributes::WorkflowTaskStartedEventAttributes(Box::new(WorkflowTaskStartedEventAttributes {
         scheduled_event_id: task.scheduled_event_id,
@@ -403,6 +406,10 @@ fn started_attributes(task: &WorkflowTask) -> Attributes {
         suggest_continue_as_new: task.suggest_continue_as_new,
         suggest_continue_as_new_reasons: task.suggest_reasons.clone(),
         history_size_bytes: task.history_bytes,
+        worker_version: (!task.build_id.is_empty()).then(|| WorkerVersionStamp {
+            build_id: task.build_id.clone(),
+            use_versioning: false,
+        }),
         ..Default::default()
     }))
 }

@@ -266,6 +266,8 @@ pub struct BeginTask {
     pub queue: String,
     pub sticky: bool,
     pub identity: String,
+    /// The poller's build, if it names one.
+    pub build_id: String,
     /// De-duplicates a repeated begin.
     pub request_id: String,
 }

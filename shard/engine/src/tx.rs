@@ -135,7 +135,10 @@ impl<'a> Tx<'a> {
             event_type: event_type(&draft.attributes).into(),
             user_metadata: draft.user_metadata,
             links: draft.links,
-            worker_may_ignore: false,
+            worker_may_ignore: matches!(
+                draft.attributes,
+                Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(_)
+            ),
             attributes: Some(draft.attributes),
             ..Default::default()
         }

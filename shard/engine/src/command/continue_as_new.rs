@@ -147,6 +147,7 @@ fn successor(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -
     }
 }
 
+#[expect(deprecated, reason = "old SDKs still set the failure and read it back")]
 fn continued_attributes(
     a: &ContinueAsNewWorkflowExecutionCommandAttributes,
     workflow: &StartWorkflow,
@@ -167,6 +168,7 @@ fn continued_attributes(
             workflow_task_completed_event_id: completed_event_id,
             backoff_start_interval: a.backoff_start_interval,
             initiator: a.initiator,
+            failure: a.failure.clone(),
             last_completion_result: a.last_completion_result.clone(),
             header: a.header.clone(),
             memo: a.memo.clone(),

@@ -125,19 +125,19 @@ fn cause_name(cause: Cause) -> String {
 }
 
 /// A speculative task whose updates were all rejected leaves no trace (reference 2.6).
-fn vanish(mut tx: Tx<'_>, request: CompleteWorkflowTask) -> Step {
+fn vanish(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
     tx.run.state.task = None;
     let back_to = tx.state().last_completed_started_id;
-    for message in request.messages {
+    for message in std::mem::take(&mut request.messages) {
         update::worker_message(&mut tx, message, 0);
     }
     update::reject_unprocessed(&mut tx);
-    query::answer_queries(&mut tx, request.query_results, false);
+    query::answer_queries(&mut tx, std::mem::take(&mut request.query_results), false);
     let mut done = WorkflowTaskCompleted { reset_history_event_id: back_to, ..Default::default() };
     if update::has_admitted(tx.run) {
         tx.schedule_speculative_task();
         if request.return_new_task {
-            done.next = start_inline(&mut tx, &request.sticky, &request.identity, &request.request_id);
+            done.next = start_inline(&mut tx, &request);
         }
     }
     tx.finish(Reply::WorkflowTaskCompleted(Box::new(done)))
@@ -182,7 +182,7 @@ fn apply(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
 /// Schedules the next workflow task if one is needed, and puts it into the worker's hands if it asked for it.
 fn follow_up(
     tx: &mut Tx<'_>,
-    request: CompleteWorkflowTask,
+    mut request: CompleteWorkflowTask,
     applied: Applied,
     chain: Option<i64>,
 ) -> WorkflowTaskCompleted {
@@ -198,29 +198,33 @@ fn follow_up(
         }
     }
     let follows = tx.state().task.is_some();
-    query::answer_queries(tx, request.query_results, follows);
+    query::answer_queries(tx, std::mem::take(&mut request.query_results), follows);
     if follows && request.return_new_task {
-        done.next = start_inline(tx, &request.sticky, &request.identity, &request.request_id);
+        done.next = start_inline(tx, &request);
     }
     done
 }
 
 fn start_inline(
     tx: &mut Tx<'_>,
-    sticky: &Option<(String, std::time::Duration)>,
-    identity: &str,
-    request_id: &str,
+    request: &CompleteWorkflowTask,
 ) -> Option<Box<crate::outcome::StartedWorkflowTask>> {
     let task = tx.state().task.as_ref()?;
     let begin = BeginTask {
         scheduled_event_id: task.scheduled_event_id,
         attempt: task.attempt,
         queue: task.queue.clone(),
-        sticky: sticky.is_some(),
-        identity: identity.to_owned(),
-        request_id: request_id.to_owned(),
+        sticky: request.sticky.is_some(),
+        identity: request.identity.clone(),
+        build_id: build_of(request).to_owned(),
+        request_id: request.request_id.clone(),
     };
     Some(Box::new(tx.start_task(&begin)))
+}
+
+/// An old SDK's checksum is its build's id.
+fn build_of(request: &CompleteWorkflowTask) -> &str {
+    if request.build_id.is_empty() { &request.binary_checksum } else { &request.build_id }
 }
 
 fn names_message(commands: &[proto::temporal::command::v1::Command], id: &str) -> bool {
@@ -243,9 +247,9 @@ fn write_completed(
     }
     let started_event_id = tx.state().next_event_id - 1;
     let started_event_id = if task.transient { started_event_id } else { task.started_event_id };
-    let builds = tx.state().reset_points.as_ref().map_or(0, |points| points.points.len());
+    let attributes = tx.state().search_attributes.clone();
     let completed_event_id = tx.emit(completed_attributes(request, task, started_event_id));
-    if tx.state().reset_points.as_ref().map_or(0, |points| points.points.len()) != builds {
+    if tx.state().search_attributes != attributes {
         // The build ids are among the search attributes.
         tx.index();
     }
@@ -258,14 +262,13 @@ fn completed_attributes(
     task: &crate::state::WorkflowTask,
     started_event_id: i64,
 ) -> Attributes {
-    // An old SDK's checksum is its build's id.
-    let build_id = if request.build_id.is_empty() { &request.binary_checksum } else { &request.build_id };
+    let build_id = build_of(request);
     Attributes::WorkflowTaskCompletedEventAttributes(Box::new(WorkflowTaskCompletedEventAttributes {
         scheduled_event_id: if task.transient { started_event_id - 1 } else { task.scheduled_event_id },
         started_event_id,
         identity: request.identity.clone(),
         worker_version: (!build_id.is_empty()).then(|| WorkerVersionStamp {
-            build_id: build_id.clone(),
+            build_id: build_id.to_owned(),
             use_versioning: false,
         }),
         sdk_metadata: request.sdk_metadata.clone(),

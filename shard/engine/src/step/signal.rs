@@ -21,7 +21,9 @@ pub(super) fn signal(mut tx: Tx<'_>, signal: Signal) -> Result<Step, Rejection> 
     let request_id = signal.request_id.clone();
     let run_id = tx.state().run_id.clone();
     let event_id = apply_signal(&mut tx, signal);
-    tx.ensure_task();
+    if event_id != 0 {
+        tx.ensure_task();
+    }
     Ok(tx.finish(Reply::Signaled { event_id, request_id, run_id, started: None }))
 }
 

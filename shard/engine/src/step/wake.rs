@@ -2,7 +2,7 @@
 
 use proto::{
     temporal::{
-        enums::v1::{RetryState, TimeoutType},
+        enums::v1::{RetryState, TimeoutType, WorkflowTaskFailedCause},
         history::v1::{
             TimerFiredEventAttributes, WorkflowExecutionTimedOutEventAttributes, history_event::Attributes,
         },
@@ -12,7 +12,7 @@ use proto::{
 
 use super::activity;
 use crate::{
-    close::Closing,
+    close::{Closing, SERVER_IDENTITY},
     outcome::{Reply, Step},
     policy::chain::{self, Outcome},
     state::{span, time},
@@ -43,8 +43,11 @@ fn time_out(tx: &mut Tx<'_>) {
     let expired = is_due(tx, tx.state().execution_expiration);
     let next = if expired { chain::Next::ends(RetryState::Timeout) } else { chain::next(tx, &Outcome::TimedOut) };
     if tx.state().task.as_ref().is_some_and(|task| task.started_event_id != 0) {
-        tx.run.state.task = None;
-        tx.flush_buffer();
+        tx.drop_task(TaskEnd::Failed {
+            cause: WorkflowTaskFailedCause::ForceCloseCommand,
+            failure: None,
+            identity: SERVER_IDENTITY.to_owned(),
+        });
     } else {
         tx.keep_speculative_task();
     }

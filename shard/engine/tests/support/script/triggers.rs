@@ -162,6 +162,7 @@ impl Player {
             sticky: task.sticky && words.get("queue").is_none(),
             identity: "worker".to_owned(),
             request_id: self.request_id(words),
+            ..BeginTask::default()
         }
     }
 
