@@ -209,6 +209,19 @@ impl Comparison {
         self.rounds.iter().flatten().any(|run| run.rough)
     }
 
+    /// The most that other processes took in any run, cores.
+    pub(crate) fn others_cores(&self) -> f64 {
+        self.rounds
+            .iter()
+            .flatten()
+            .map(|run| run.others_cores)
+            .fold(0.0, f64::max)
+    }
+
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.rounds.iter().flatten().any(Summary::is_disturbed)
+    }
+
     pub(crate) fn is_clean(&self) -> bool {
         self.rounds.iter().flatten().all(Summary::is_clean)
     }
@@ -235,6 +248,13 @@ impl fmt::Display for Comparison {
                 show(&line.a),
                 show(&line.b),
                 show(&line.ratio)
+            )?;
+        }
+        if self.is_disturbed() {
+            write!(
+                f,
+                "\nDISTURBED: other processes took up to {} cores",
+                short(self.others_cores())
             )?;
         }
         if self.is_rough() {

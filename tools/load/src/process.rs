@@ -41,6 +41,11 @@ impl Usage {
     }
 }
 
+/// CPU time of the whole machine since it began, milliseconds; time that the host took away included.
+pub(crate) fn machine_cpu_ms() -> u64 {
+    parse_machine(&fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or(0)
+}
+
 /// A process and its descendants, so that a server started through a script is counted whole.
 pub(crate) fn tree(root: u32) -> Vec<u32> {
     let mut found = vec![root];
@@ -73,6 +78,17 @@ fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     Some((ticks * 1000 / TICKS_PER_SECOND, number(24)? * PAGE_BYTES))
 }
 
+fn parse_machine(stat: &str) -> Option<u64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
+    // user, nice, system, (idle, iowait,) irq, softirq, steal; guests are within user.
+    let busy: u64 = [0, 1, 2, 5, 6, 7].iter().filter_map(|at| ticks.get(*at)).sum();
+    Some(busy * 1000 / TICKS_PER_SECOND)
+}
+
 fn parse_written(io: &str) -> Option<u64> {
     let number = |name: &str| {
         io.lines()
@@ -100,6 +116,16 @@ mod tests {
             Some(4000)
         );
         assert_eq!(parse_written(""), None);
+    }
+
+    #[test]
+    fn reads_the_machines_busy_time() {
+        assert_eq!(
+            parse_machine("cpu  10 1 5 900 50 1 2 3 0 0\ncpu0 1 2 3\n"),
+            Some(220)
+        );
+        assert_eq!(parse_machine(""), None);
+        assert!(machine_cpu_ms() > 0);
     }
 
     #[test]

@@ -69,6 +69,17 @@ struct Snapshot {
     counts: Counts,
     server: Usage,
     harness: Usage,
+    machine_cpu_ms: u64,
+}
+
+impl Snapshot {
+    /// Cores that neither the server nor the harness used until `end`.
+    fn others_cores(&self, end: &Self) -> f64 {
+        let used = |begin: Usage, end: Usage| end.cpu_ms.saturating_sub(begin.cpu_ms);
+        let known = used(self.server, end.server) + used(self.harness, end.harness);
+        let all = end.machine_cpu_ms.saturating_sub(self.machine_cpu_ms);
+        all.saturating_sub(known) as f64 / 1e3 / (end.at - self.at).as_secs_f64().max(1e-9)
+    }
 }
 
 struct Run<'a> {
@@ -373,6 +384,7 @@ impl<'a> Run<'a> {
             counts: self.flow.recorder.counts(),
             server: Usage::of(&self.target.pids),
             harness: Usage::own(),
+            machine_cpu_ms: process::machine_cpu_ms(),
         }
     }
 
@@ -403,6 +415,7 @@ impl<'a> Run<'a> {
             latency_ms,
             server: (!self.target.pids.is_empty()).then_some(server),
             harness: Cost::between(begin.harness, end.harness, window, workflows),
+            others_cores: begin.others_cores(&end),
             filled: measured.filled,
             asleep: measured.asleep,
             counts: self.flow.recorder.counts(),

@@ -11,6 +11,8 @@ use crate::{
     verify::Verification,
 };
 
+/// What a quiet machine may do beside.
+const OTHERS_CORES_MAX: f64 = 0.15;
 const MIB: f64 = 1_048_576.0;
 
 /// What a side (server or harness) used within the window.
@@ -89,6 +91,8 @@ pub(crate) struct Summary {
     pub latency_ms: Latency,
     pub server: Option<Cost>,
     pub harness: Cost,
+    /// Cores that other processes took meanwhile; without --server-pid the server is one of them.
+    pub others_cores: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filled: Option<Filled>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +105,11 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// Others took so much of the machine that rates and latencies are not the server's own.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.others_cores > OTHERS_CORES_MAX
+    }
+
     /// Nothing is missing, nothing happened twice, and the server agrees.
     pub(crate) fn is_clean(&self) -> bool {
         let all_started = self.counts.shed == 0;
@@ -112,11 +121,6 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            latency_ms: latency,
-            harness,
-            ..
-        } = self;
         writeln!(
             f,
             "{} on {} (server {}), {}, payload {} B",
@@ -126,6 +130,16 @@ impl fmt::Display for Summary {
             self.pace,
             self.payload_bytes
         )?;
+        self.write_pace(f)?;
+        self.write_cost(f)?;
+        self.write_calls(f)?;
+        self.write_verdict(f)
+    }
+}
+
+impl Summary {
+    fn write_pace(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let latency = &self.latency_ms;
         if let Some(filled) = &self.filled {
             writeln!(
                 f,
@@ -152,6 +166,11 @@ impl fmt::Display for Summary {
                 "  ROUGH      the window is shorter than three median latencies: run longer"
             )?;
         }
+        Ok(())
+    }
+
+    fn write_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let harness = &self.harness;
         if let Some(server) = &self.server {
             writeln!(
                 f,
@@ -164,6 +183,13 @@ impl fmt::Display for Summary {
             "  harness    {:.3} ms CPU per workflow ({:.2} cores), {:.0} MiB resident",
             harness.cpu_ms_per_workflow, harness.cores, harness.rss_mib
         )?;
+        if self.server.is_some() && self.is_disturbed() {
+            writeln!(
+                f,
+                "  DISTURBED  other processes took {:.2} cores",
+                self.others_cores
+            )?;
+        }
         if let Some(asleep) = &self.asleep {
             writeln!(
                 f,
@@ -174,12 +200,9 @@ impl fmt::Display for Summary {
                 asleep.server_bytes_per_workflow
             )?;
         }
-        self.write_calls(f)?;
-        self.write_verdict(f)
+        Ok(())
     }
-}
 
-impl Summary {
     fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for calls in &self.calls {
             write!(f, "  {:<34} {:>8} calls", calls.rpc, calls.calls)?;

@@ -128,6 +128,16 @@ fn commands(text: &mut String, bench: &Bench, ours: &str, peer: &str) {
         .filter(|result| result.comparison.is_rough())
         .map(|result| result.label)
         .collect();
+    let others = bench
+        .results
+        .iter()
+        .map(|result| result.comparison.others_cores())
+        .fold(0.0, f64::max);
+    let _ = write!(
+        text,
+        "\nOther processes took at most {} cores during any run.\n",
+        short(others)
+    );
     if !rough.is_empty() {
         let _ = write!(
             text,
