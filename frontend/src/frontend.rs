@@ -7,9 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use cluster::router::Router;
+use cluster::router::{AskError, Router, RunTarget};
+use engine::{
+    outcome::Reply,
+    trigger::{Start, Trigger},
+};
 use proto::{
-    ids::{NamespaceId, RunId},
+    ids::{NamespaceId, RunId, WorkflowKey},
     temporal::enums::v1::NamespaceState,
     time::Timestamp,
 };
@@ -107,6 +111,16 @@ impl Frontend {
         &self.metrics
     }
 
+    /// Asks a run. Whatever it refuses is an error, also what it wrote something about.
+    pub(crate) async fn ask(&self, target: &RunTarget, trigger: Trigger) -> Result<Reply, Error> {
+        accepted(self.router.ask(target, trigger).await)
+    }
+
+    /// Starts a workflow, or uses the one that runs under its id.
+    pub(crate) async fn start(&self, workflow: &WorkflowKey, start: Start) -> Result<Reply, Error> {
+        accepted(self.router.start(workflow, start).await)
+    }
+
     /// Returns the time of this node.
     pub(crate) fn now(&self) -> Timestamp {
         let since = SystemTime::now()
@@ -140,6 +154,13 @@ impl Frontend {
     /// Cleans up after deleted namespaces until its future is dropped.
     pub async fn reclaim(&self) {
         crate::namespace::reclaim::run(self).await;
+    }
+}
+
+fn accepted(reply: Result<Reply, AskError>) -> Result<Reply, Error> {
+    match reply? {
+        Reply::Refused(rejection) => Err(rejection.into()),
+        reply => Ok(reply),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rendering that several RPCs share: what the shards answer, as the API says it.
 
 pub(crate) mod activity_task;
-pub(crate) mod attributes;
+pub(crate) mod events;
 pub(crate) mod execution;
 pub(crate) mod links;
 pub(crate) mod update;

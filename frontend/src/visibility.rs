@@ -2,6 +2,7 @@
 
 pub(crate) mod count;
 pub(crate) mod list;
+pub(crate) mod list_archived;
 pub(crate) mod list_by_filter;
 pub(crate) mod search_attributes;
 

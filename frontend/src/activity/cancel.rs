@@ -52,6 +52,6 @@ async fn cancel(
         details,
         identity,
     };
-    frontend.router.ask(&subject.target, trigger).await?;
+    frontend.ask(&subject.target, trigger).await?;
     Ok(())
 }

@@ -69,7 +69,6 @@ fn check_kind(failure: Option<&Failure>) -> Result<(), Error> {
 async fn fail(frontend: &Frontend, subject: Subject, failed: FailActivity) -> Result<Vec<Failure>, Error> {
     validate::identity(&failed.identity)?;
     match frontend
-        .router
         .ask(&subject.target, Trigger::FailActivity(Box::new(failed)))
         .await?
     {

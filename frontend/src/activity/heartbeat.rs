@@ -57,7 +57,7 @@ async fn heartbeat(
         details,
         identity,
     };
-    match frontend.router.ask(&subject.target, trigger).await? {
+    match frontend.ask(&subject.target, trigger).await? {
         Reply::Heartbeat { cancel_requested } => Ok(cancel_requested),
         _ => Err(Error::unexpected_reply()),
     }

@@ -43,6 +43,7 @@ pub(crate) async fn handle(
             name: queue.name.into(),
         },
         poller: poller(request.identity, request.worker_instance_key, rate, versions),
+        build_id: String::new(),
         deadline,
     };
     match poll.next().await? {

@@ -46,11 +46,12 @@ pub(super) fn not_supported(method: &str) -> Status {
     status::status(&Error::Unimplemented(format!("method {method} not supported")))
 }
 
-/// Implements a service's trait from the functions that answer its RPCs.
+/// Implements a service's trait from the functions that answer its RPCs, each with the name that it is counted under.
+/// A request without one implements [`Operation`] elsewhere.
 macro_rules! service {
     (
         $service:ident for $implementor:ty;
-        answered { $($method:ident($request:ident) -> $response:ident = $handler:path, $operation:ident;)* }
+        answered { $($method:ident($request:ident) -> $response:ident = $handler:path $(, $operation:ident)?;)* }
         absent { $($absent:ident($absent_request:ident) -> $absent_response:ident, $absent_name:ident;)* }
     ) => {
         #[tonic::async_trait]
@@ -80,13 +81,13 @@ macro_rules! service {
             )*
         }
 
-        $(
+        $($(
             impl Operation for api::$request {
                 fn operation(&self) -> &'static str {
                     stringify!($operation)
                 }
             }
-        )*
+        )?)*
     };
 }
 

@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 const CODE: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
 /// What tonic says of a request that is too large, as headers carry it.
-const TOO_LARGE: &str = "Error%2C%20decoded%20message%20length%20too%20large";
+const TOO_LARGE: &str = "Error,%20decoded%20message%20length%20too%20large";
 
 /// Puts the service behind it into official words.
 #[derive(Clone, Copy, Debug)]
@@ -86,13 +86,11 @@ fn rewrite(headers: &mut HeaderMap, path: &str) {
 
 /// Says how large the message is and how large it may be, in that order, as tonic does.
 fn too_large(message: &str) -> String {
-    let mut numbers = message
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|text| text.len() > 2);
-    let (found, limit) = (
-        numbers.next().unwrap_or_default(),
-        numbers.next().unwrap_or_default(),
-    );
+    let words = message.replace("%20", " ");
+    let is_number = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let mut numbers = words.split(' ').filter(is_number);
+    let found = numbers.next().unwrap_or_default();
+    let limit = numbers.next().unwrap_or_default();
     format!("grpc: received message larger than max ({found} vs. {limit})")
 }
 
@@ -124,8 +122,8 @@ mod tests {
 
     #[test]
     fn a_large_request_exhausts_a_resource() {
-        let message = "Error%2C%20decoded%20message%20length%20too%20large%3A%20found%205242990%20bytes%2C%20the%20\
-                       limit%20is%3A%204194304%20bytes";
+        let message = "Error,%20decoded%20message%20length%20too%20large:%20found%205242990%20bytes,%20the%20\
+                       limit%20is:%204194304%20bytes";
         let expected = "grpc: received message larger than max (5242990 vs. 4194304)";
         assert_eq!(
             rewritten(Code::OutOfRange, message, "/s/M"),

@@ -23,7 +23,7 @@ super::answer::service! {
         deprecate_namespace(DeprecateNamespaceRequest) -> DeprecateNamespaceResponse = namespace::deprecate::handle, DeprecateNamespace;
         start_workflow_execution(StartWorkflowExecutionRequest) -> StartWorkflowExecutionResponse = workflow::start::handle, StartWorkflowExecution;
         execute_multi_operation(ExecuteMultiOperationRequest) -> ExecuteMultiOperationResponse = workflow::multi_operation::handle, ExecuteMultiOperation;
-        get_workflow_execution_history(GetWorkflowExecutionHistoryRequest) -> GetWorkflowExecutionHistoryResponse = workflow::get_history::handle, GetWorkflowExecutionHistory;
+        get_workflow_execution_history(GetWorkflowExecutionHistoryRequest) -> GetWorkflowExecutionHistoryResponse = workflow::get_history::handle;
         get_workflow_execution_history_reverse(GetWorkflowExecutionHistoryReverseRequest) -> GetWorkflowExecutionHistoryReverseResponse = workflow::get_history_reverse::handle, GetWorkflowExecutionHistoryReverse;
         poll_workflow_task_queue(PollWorkflowTaskQueueRequest) -> PollWorkflowTaskQueueResponse = worker::poll_workflow_task::handle, PollWorkflowTaskQueue;
         respond_workflow_task_completed(RespondWorkflowTaskCompletedRequest) -> RespondWorkflowTaskCompletedResponse = worker::complete_workflow_task::handle, RespondWorkflowTaskCompleted;
@@ -46,6 +46,7 @@ super::answer::service! {
         list_open_workflow_executions(ListOpenWorkflowExecutionsRequest) -> ListOpenWorkflowExecutionsResponse = visibility::list_by_filter::handle_open, ListOpenWorkflowExecutions;
         list_closed_workflow_executions(ListClosedWorkflowExecutionsRequest) -> ListClosedWorkflowExecutionsResponse = visibility::list_by_filter::handle_closed, ListClosedWorkflowExecutions;
         list_workflow_executions(ListWorkflowExecutionsRequest) -> ListWorkflowExecutionsResponse = visibility::list::handle, ListWorkflowExecutions;
+        list_archived_workflow_executions(ListArchivedWorkflowExecutionsRequest) -> ListArchivedWorkflowExecutionsResponse = visibility::list_archived::handle, ListArchivedWorkflowExecutions;
         scan_workflow_executions(ScanWorkflowExecutionsRequest) -> ScanWorkflowExecutionsResponse = visibility::list::handle_scan, ScanWorkflowExecutions;
         count_workflow_executions(CountWorkflowExecutionsRequest) -> CountWorkflowExecutionsResponse = visibility::count::handle, CountWorkflowExecutions;
         get_search_attributes(GetSearchAttributesRequest) -> GetSearchAttributesResponse = visibility::search_attributes::handle, GetSearchAttributes;
@@ -63,7 +64,6 @@ super::answer::service! {
         record_worker_heartbeat(RecordWorkerHeartbeatRequest) -> RecordWorkerHeartbeatResponse = worker::heartbeat_worker::handle, RecordWorkerHeartbeat;
     }
     absent {
-        list_archived_workflow_executions(ListArchivedWorkflowExecutionsRequest) -> ListArchivedWorkflowExecutionsResponse, ListArchivedWorkflowExecutions;
         create_schedule(CreateScheduleRequest) -> CreateScheduleResponse, CreateSchedule;
         describe_schedule(DescribeScheduleRequest) -> DescribeScheduleResponse, DescribeSchedule;
         update_schedule(UpdateScheduleRequest) -> UpdateScheduleResponse, UpdateSchedule;
@@ -141,5 +141,16 @@ super::answer::service! {
         terminate_nexus_operation_execution(TerminateNexusOperationExecutionRequest) -> TerminateNexusOperationExecutionResponse, TerminateNexusOperationExecution;
         delete_nexus_operation_execution(DeleteNexusOperationExecutionRequest) -> DeleteNexusOperationExecutionResponse, DeleteNexusOperationExecution;
         poll_workflow_execution_time_skipping(PollWorkflowExecutionTimeSkippingRequest) -> PollWorkflowExecutionTimeSkippingResponse, PollWorkflowExecutionTimeSkipping;
+    }
+}
+
+impl Operation for api::GetWorkflowExecutionHistoryRequest {
+    /// A reader that waits is no measure of how long reading takes.
+    fn operation(&self) -> &'static str {
+        if self.wait_new_event {
+            "PollWorkflowExecutionHistory"
+        } else {
+            "GetWorkflowExecutionHistory"
+        }
     }
 }

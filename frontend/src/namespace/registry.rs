@@ -14,12 +14,6 @@ pub(crate) struct Stored {
     pub(crate) version: u64,
 }
 
-/// Whether a decided change is still to be decided again.
-enum Written {
-    Done(Stored),
-    Conflict,
-}
-
 impl Namespaces {
     pub(crate) async fn stored_by_id(&self, id: NamespaceId) -> Result<Option<Stored>, Error> {
         let entry = self
@@ -90,7 +84,7 @@ impl Namespaces {
             if record == before.record {
                 return Ok(before);
             }
-            if let Written::Done(stored) = self.replace(id, before, record).await? {
+            if let Some(stored) = self.replace(id, before, record).await? {
                 self.remember(stored.clone())?;
                 self.publish();
                 return Ok(stored);
@@ -101,7 +95,13 @@ impl Namespaces {
         ))
     }
 
-    async fn replace(&self, id: NamespaceId, before: Stored, record: Record) -> Result<Written, Error> {
+    /// Writes the changed record; `None` if others have written since it was read.
+    async fn replace(
+        &self,
+        id: NamespaceId,
+        before: Stored,
+        record: Record,
+    ) -> Result<Option<Stored>, Error> {
         let version = before.version + 1;
         let mut writes = vec![put(
             RegistryTable::Namespace,
@@ -111,7 +111,7 @@ impl Namespaces {
         )];
         if record.name != before.record.name {
             let Some(freed) = self.name_row(&before.record.name).await? else {
-                return Ok(Written::Conflict);
+                return Ok(None);
             };
             writes.push(RegistryWrite {
                 table: RegistryTable::NamespaceName,
@@ -122,13 +122,7 @@ impl Namespaces {
             let name = record.name.as_bytes();
             writes.push(put(RegistryTable::NamespaceName, name, id.as_bytes().to_vec(), 0));
         }
-        self.write(writes).await.map(|done| {
-            if done {
-                Written::Done(Stored { record, version })
-            } else {
-                Written::Conflict
-            }
-        })
+        Ok(self.write(writes).await?.then_some(Stored { record, version }))
     }
 
     /// Removes the record and the name of a namespace; one that is gone is no error.

@@ -23,6 +23,11 @@ use crate::{call::Call, error::Error, frontend::Frontend, validate};
 
 /// What the API calls the version of workers without one.
 const UNVERSIONED: &str = "__unversioned__";
+/// The first day of the calendar: how the official server writes a time that there is none of.
+const NEVER: prost_types::Timestamp = prost_types::Timestamp {
+    seconds: -62_135_596_800,
+    nanos: 0,
+};
 /// The rate that is shown where none is set, and for pollers that set none.
 const RATE_DEFAULT: f64 = 100_000.0;
 /// Where names of partitions begin: the official server divides a queue into several.
@@ -219,6 +224,7 @@ fn effective(rate: RateView) -> EffectiveRateLimit {
 fn unversioned() -> TaskQueueVersioningInfo {
     TaskQueueVersioningInfo {
         current_version: UNVERSIONED.to_owned(),
+        update_time: Some(NEVER),
         ..Default::default()
     }
 }

@@ -4,7 +4,7 @@ use engine::outcome::{UpdateStage, UpdateStatus};
 use proto::temporal::{
     common::v1::{Link, WorkflowExecution},
     enums::v1::{EventType, UpdateWorkflowExecutionLifecycleStage as ApiStage},
-    update::v1::UpdateRef,
+    update::v1::{UpdateRef, outcome::Value},
     workflowservice::v1::UpdateWorkflowExecutionResponse,
 };
 
@@ -54,21 +54,26 @@ pub(crate) fn response(
     }
 }
 
-/// Links to where the update was accepted; of one that was rejected, which left no event, to the workflow.
+/// Links to where the update was accepted; of one that failed, which may have left no event, to the workflow.
 fn link(namespace: &str, workflow_id: &str, request_id: String, status: &UpdateStatus) -> Option<Link> {
     let run_id = &status.run_id;
-    if status.accepted_event_id != 0 {
-        let kind = EventType::WorkflowExecutionUpdateAccepted;
-        return Some(links::to_request(
+    match status.outcome.as_ref().and_then(|outcome| outcome.value.as_ref()) {
+        Some(Value::Failure(_)) => Some(links::to_workflow(
             namespace,
             workflow_id,
             run_id,
-            request_id,
-            kind,
-        ));
+            "Update rejected",
+        )),
+        None if status.stage < UpdateStage::Accepted => None,
+        Some(Value::Success(_)) | None => {
+            let kind = EventType::WorkflowExecutionUpdateAccepted;
+            Some(links::to_request(
+                namespace,
+                workflow_id,
+                run_id,
+                request_id,
+                kind,
+            ))
+        }
     }
-    status
-        .outcome
-        .is_some()
-        .then(|| links::to_workflow(namespace, workflow_id, run_id, "Update rejected"))
 }

@@ -12,7 +12,7 @@ use proto::{
 };
 use storage::batch::HistoryKey;
 
-use super::{attributes, normal_queue, scaling, time, workflow_type};
+use super::{events, normal_queue, scaling, time, workflow_type};
 use crate::{
     error::Error,
     frontend::Frontend,
@@ -32,7 +32,7 @@ pub(crate) async fn workflow_task(
     if next_page_token.is_empty() {
         events.extend(task.transient);
     }
-    attributes::complete_events(&mut events, &namespace.schema);
+    events::complete(&mut events, &namespace.schema);
     Ok(PollWorkflowTaskQueueResponse {
         task_token: token.to_bytes(),
         workflow_execution: Some(task.execution),

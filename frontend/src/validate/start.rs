@@ -157,6 +157,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(deprecated, reason = "old clients say it")]
     fn policies_are_resolved() {
         let terminate = Reuse::TerminateIfRunning;
         let table = [

@@ -10,6 +10,7 @@ use storage::visibility::attributes::{PredefinedAttribute, SystemAttribute};
 
 use crate::{call::Call, error::Error, frontend::Frontend};
 
+#[expect(clippy::unused_async, reason = "every call is answered by a future")]
 pub(crate) async fn handle(
     _: &Frontend,
     _: &Call,

@@ -77,11 +77,10 @@ pub(super) async fn refuse(frontend: &Frontend, task: &Task, identity: String, b
             ..Default::default()
         };
         if let Err(error) = frontend
-            .router
             .ask(&task.target, Trigger::FailWorkflowTask(Box::new(fail)))
             .await
         {
-            return error.into();
+            return error;
         }
     }
     if is_size {
@@ -92,11 +91,10 @@ pub(super) async fn refuse(frontend: &Frontend, task: &Task, identity: String, b
             ..Default::default()
         };
         if let Err(error) = frontend
-            .router
             .ask(&task.target, Trigger::Terminate(Box::new(terminate)))
             .await
         {
-            return error.into();
+            return error;
         }
     }
     Error::InvalidArgument(message)

@@ -27,7 +27,6 @@ pub(crate) async fn handle(
         binary_checksum: request.binary_checksum,
     };
     frontend
-        .router
         .ask(&task.target, Trigger::FailWorkflowTask(Box::new(fail)))
         .await?;
     Ok(RespondWorkflowTaskFailedResponse {})

@@ -31,6 +31,8 @@ pub(crate) struct Poll<'a> {
     pub(crate) frontend: &'a Frontend,
     pub(crate) key: QueueKey,
     pub(crate) poller: PollerInfo,
+    /// The worker's build, if it names one.
+    pub(crate) build_id: String,
     pub(crate) deadline: Instant,
 }
 
@@ -123,7 +125,7 @@ impl Poll<'_> {
             queue: self.key.name.to_string(),
             sticky: self.key.sticky,
             identity: self.poller.identity.to_string(),
-            build_id: self.build_id(),
+            build_id: self.build_id.clone(),
             request_id: fresh_id().map_err(|error| AskError::Unavailable(error.to_string()))?,
         });
         let trigger = match self.key.kind {
@@ -131,15 +133,6 @@ impl Poll<'_> {
             TaskKind::Activity => Trigger::BeginActivity(begin),
         };
         self.frontend.router.ask(&target, trigger).await
-    }
-
-    /// Returns the build that the worker names, if it names one.
-    fn build_id(&self) -> String {
-        let versions = self.poller.versions.as_ref();
-        let capabilities = versions.and_then(|versions| versions.capabilities.as_ref());
-        capabilities
-            .map(|capabilities| capabilities.build_id.clone())
-            .unwrap_or_default()
     }
 
     async fn pause(&self) {
@@ -182,13 +175,4 @@ pub(crate) fn poller(
         max_tasks_per_second,
         versions: versions.map(Arc::new),
     }
-}
-
-/// Returns the build that the poller says it is, if it says so.
-#[expect(deprecated, reason = "SDKs name their build in the capabilities")]
-fn build_id(poller: &PollerInfo) -> String {
-    let Some(versions) = &poller.versions else { return String::new() };
-    let capability = versions.capabilities.as_ref().map_or("", |capabilities| capabilities.build_id.as_str());
-    let deployment = versions.deployment.as_ref().map_or("", |deployment| deployment.build_id.as_str());
-    if capability.is_empty() { deployment.to_owned() } else { capability.to_owned() }
 }

@@ -35,6 +35,7 @@ pub(crate) async fn handle(
     let queue = validate::queue(request.task_queue)?;
     let _waiting = namespace.wait(Waiting::WorkflowTask)?;
     let versions = versions(request.worker_version_capabilities, request.deployment_options);
+    let build_id = build_id(versions.as_ref(), request.binary_checksum);
     let poll = Poll {
         frontend,
         key: QueueKey {
@@ -44,6 +45,7 @@ pub(crate) async fn handle(
             name: queue.name.into(),
         },
         poller: poller(request.identity, request.worker_instance_key, None, versions),
+        build_id,
         deadline,
     };
     match poll.next().await? {
@@ -75,4 +77,19 @@ pub(crate) fn versions(
         capabilities,
         deployment,
     })
+}
+
+/// Returns the build that the worker says it is; an old SDK says it by a checksum.
+fn build_id(versions: Option<&WorkerVersions>, checksum: String) -> String {
+    let capability = versions
+        .and_then(|versions| versions.capabilities.as_ref())
+        .map(|capabilities| &capabilities.build_id);
+    let deployment = versions
+        .and_then(|versions| versions.deployment.as_ref())
+        .map(|deployment| &deployment.build_id);
+    capability
+        .or(deployment)
+        .filter(|id| !id.is_empty())
+        .cloned()
+        .unwrap_or(checksum)
 }

@@ -21,7 +21,7 @@ use crate::{
     frontend::Frontend,
     history::{self, HistoryToken},
     namespace::Namespace,
-    render::{attributes, normal_queue},
+    render::{events, normal_queue},
     validate::RunTarget,
 };
 
@@ -56,7 +56,7 @@ pub(super) async fn query_task(
             next_page_token = HistoryToken::new(&run_id, page.next, next_event_id, true).to_bytes();
         }
         events = page.events;
-        attributes::complete_events(&mut events, &namespace.schema);
+        events::complete(&mut events, &namespace.schema);
     }
     Ok(PollWorkflowTaskQueueResponse {
         task_token: token(frontend, queue, *id).to_bytes(),
@@ -77,7 +77,7 @@ async fn describe(frontend: &Frontend, task: &QueryTask) -> Result<WorkflowExecu
         workflow: task.run.workflow.clone(),
         run_id: Some(task.run.run_id),
     };
-    match frontend.router.ask(&target, Trigger::Describe).await? {
+    match frontend.ask(&target, Trigger::Describe).await? {
         Reply::Description(description) => Ok(description.workflow_execution_info.unwrap_or_default()),
         _ => Err(Error::unexpected_reply()),
     }

@@ -28,7 +28,6 @@ pub(crate) async fn handle(
         ..Default::default()
     };
     frontend
-        .router
         .ask(&target, Trigger::RequestCancel(Box::new(cancel)))
         .await?;
     Ok(RequestCancelWorkflowExecutionResponse {})

@@ -12,6 +12,6 @@ pub(crate) async fn handle(
 ) -> Result<DeleteWorkflowExecutionResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let target = validate::target(&namespace, request.workflow_execution)?;
-    frontend.router.ask(&target, Trigger::Delete).await?;
+    frontend.ask(&target, Trigger::Delete).await?;
     Ok(DeleteWorkflowExecutionResponse {})
 }

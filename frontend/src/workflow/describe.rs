@@ -14,7 +14,7 @@ pub(crate) async fn handle(
 ) -> Result<DescribeWorkflowExecutionResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let target = validate::target(&namespace, request.execution)?;
-    let Reply::Description(mut description) = frontend.router.ask(&target, Trigger::Describe).await? else {
+    let Reply::Description(mut description) = frontend.ask(&target, Trigger::Describe).await? else {
         return Err(Error::unexpected_reply());
     };
     let info = description.workflow_execution_info.as_mut();

@@ -21,7 +21,7 @@ use crate::{
     frontend::Frontend,
     history::{self, HistoryToken},
     namespace::{Namespace, Waiting},
-    render::attributes,
+    render::events,
     validate::{self, RunTarget},
 };
 
@@ -74,7 +74,7 @@ pub(crate) async fn handle(
     if wish.close_only && !call.follows_next_run_id {
         events.iter_mut().for_each(disguise::disguise);
     }
-    attributes::complete_events(&mut events, &namespace.schema);
+    events::complete(&mut events, &namespace.schema);
     Ok(GetWorkflowExecutionHistoryResponse {
         history: Some(History { events }),
         next_page_token: token.map(|token| token.to_bytes()).unwrap_or_default(),
@@ -103,7 +103,7 @@ async fn news(
     if wait_after.is_none() {
         return position(frontend, target).await;
     }
-    let asked = frontend.router.ask(target, Trigger::Position { wait_after });
+    let asked = frontend.ask(target, Trigger::Position { wait_after });
     tokio::select! {
         answer = tokio::time::timeout_at(call.news_deadline(), asked) => match answer {
             Ok(reply) => match reply? {

@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     frontend::Frontend,
     history::{self, HistoryToken},
-    render::attributes,
+    render::events,
     validate::{self, RunTarget},
 };
 
@@ -50,7 +50,7 @@ pub(crate) async fn handle(
     };
     let size = history::page_size(request.maximum_page_size);
     let mut page = history::reverse_page(frontend, key, to, size).await?;
-    attributes::complete_events(&mut page.events, &namespace.schema);
+    events::complete(&mut page.events, &namespace.schema);
     let next_page_token = if page.next < 1 {
         Vec::new()
     } else {
@@ -71,7 +71,6 @@ pub(crate) async fn handle(
 /// Asks how far the run's history goes. Whatever is behind the answer is in the store.
 pub(super) async fn position(frontend: &Frontend, target: &RunTarget) -> Result<Position, Error> {
     match frontend
-        .router
         .ask(target, Trigger::Position { wait_after: None })
         .await?
     {

@@ -50,15 +50,18 @@ pub(crate) async fn handle(
         workflow: Box::new(workflow),
         with: StartWith::Update(Box::new(update)),
     };
-    let Reply::StartedAndUpdated { started, update } = frontend.router.start(&key, both).await? else {
+    let Reply::StartedAndUpdated { started, update } = frontend.start(&key, both).await? else {
         return Err(Error::unexpected_reply());
     };
+    // An update that was there before is only told again.
+    let is_known = !started.started && update.as_ref().is_some_and(|status| status.outcome.is_some());
     let status = match update.filter(|status| status.stage >= wait) {
         Some(status) => *status,
         None => {
+            let run_id = validate::run_id(&started.run_id).ok().flatten();
             let target = RunTarget {
                 workflow: key.clone(),
-                run_id: validate::run_id(&started.run_id).ok().flatten(),
+                run_id,
             };
             follow(frontend, call, &target, &update_id, wait)
                 .await
@@ -73,8 +76,14 @@ pub(crate) async fn handle(
         eager: None,
         ..*started
     };
-    let started = start::render(frontend, &namespace, workflow_id, start_request_id, started).await?;
-    let updated = render::response(namespace.name(), workflow_id, request_id, status);
+    let mut started = start::render(frontend, &namespace, workflow_id, start_request_id, started).await?;
+    let mut updated = render::response(namespace.name(), workflow_id, request_id, status);
+    if !started.started {
+        started.first_execution_run_id.clear();
+    }
+    if is_known {
+        (started.link, updated.link) = (None, None);
+    }
     let responses = [
         OperationResponse::StartWorkflow(started),
         OperationResponse::UpdateWorkflow(updated),

@@ -39,7 +39,7 @@ pub(crate) async fn handle(
     validate::blob(query.query_args.as_ref())?;
     let _waiting = namespace.wait(Waiting::Query)?;
     let deadline = call.deadline.unwrap_or(call.started + limits::QUERY_WAIT_DEFAULT);
-    let asked = frontend.router.ask(
+    let asked = frontend.ask(
         &target,
         Trigger::Query {
             query: Box::new(query.clone()),
@@ -99,7 +99,7 @@ async fn dispatch_query(
             Err(QueryError::Moved) => {}
             Err(_) if sticky.is_some() && Instant::now() < deadline => {
                 // The worker that had the run in its cache is gone: the next workflow task need not wait for it.
-                frontend.router.ask(&target, Trigger::ResetSticky).await.ok();
+                frontend.ask(&target, Trigger::ResetSticky).await.ok();
                 sticky = None;
             }
             Err(error) => return Err(refused(error)),

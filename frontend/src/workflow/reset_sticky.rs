@@ -12,6 +12,6 @@ pub(crate) async fn handle(
 ) -> Result<ResetStickyTaskQueueResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let target = validate::target(&namespace, request.execution)?;
-    frontend.router.ask(&target, Trigger::ResetSticky).await?;
+    frontend.ask(&target, Trigger::ResetSticky).await?;
     Ok(ResetStickyTaskQueueResponse {})
 }

@@ -32,11 +32,7 @@ pub(crate) async fn handle(
         links: request.links,
         ..Default::default()
     };
-    match frontend
-        .router
-        .ask(&target, Trigger::Signal(Box::new(signal)))
-        .await?
-    {
+    match frontend.ask(&target, Trigger::Signal(Box::new(signal))).await? {
         Reply::Signaled {
             request_id, run_id, ..
         } => {

@@ -32,7 +32,7 @@ pub(crate) async fn handle(
         workflow: Box::new(workflow),
         with: StartWith::Signal(Box::new(signal)),
     };
-    match frontend.router.start(&key, start).await? {
+    match frontend.start(&key, start).await? {
         Reply::Signaled {
             request_id,
             run_id,

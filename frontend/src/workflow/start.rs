@@ -31,7 +31,7 @@ pub(crate) async fn handle(
         workflow: Box::new(workflow),
         with: StartWith::Nothing,
     };
-    match frontend.router.start(&key, start).await? {
+    match frontend.start(&key, start).await? {
         Reply::Started(started) => {
             render(
                 frontend,

@@ -33,7 +33,6 @@ pub(crate) async fn handle(
         ..Default::default()
     };
     frontend
-        .router
         .ask(&target, Trigger::Terminate(Box::new(terminate)))
         .await?;
     Ok(TerminateWorkflowExecutionResponse {})

@@ -43,7 +43,7 @@ pub(crate) async fn handle(
         .map(|meta| meta.update_id.clone())
         .unwrap_or_default();
     let request_id = admit.request.request_id.clone();
-    let asked = frontend.router.ask(&target, Trigger::Update(Box::new(admit)));
+    let asked = frontend.ask(&target, Trigger::Update(Box::new(admit)));
     let soft_deadline = call.started + limits::NEWS_WAIT_MAX;
     let status = match tokio::time::timeout_at(soft_deadline, asked).await {
         Ok(reply) => read(reply?)?,
@@ -104,7 +104,7 @@ pub(super) async fn ask(
         update_id: update_id.to_owned(),
         wait,
     };
-    read(frontend.router.ask(target, poll).await?)
+    read(frontend.ask(target, poll).await?)
 }
 
 pub(super) fn read(reply: Reply) -> Result<UpdateStatus, Error> {

@@ -1,0 +1,18 @@
+//! ListArchivedWorkflowExecutions (reference 1.3): nothing is archived.
+
+use proto::temporal::workflowservice::v1::{
+    ListArchivedWorkflowExecutionsRequest, ListArchivedWorkflowExecutionsResponse,
+};
+
+use crate::{call::Call, error::Error, frontend::Frontend};
+
+pub(crate) async fn handle(
+    frontend: &Frontend,
+    _: &Call,
+    request: ListArchivedWorkflowExecutionsRequest,
+) -> Result<ListArchivedWorkflowExecutionsResponse, Error> {
+    frontend.namespaces.usable(&request.namespace).await?;
+    Err(Error::invalid(
+        "Cluster is not configured for visibility archival.",
+    ))
+}
