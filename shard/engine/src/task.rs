@@ -170,7 +170,11 @@ impl Tx<'_> {
         }
         let (suggest, reasons) = self.suggest_continue_as_new();
         // A task that is handed out with the start itself has no history to measure.
-        let history_bytes = if self.node() == 1 { 0 } else { self.state().history_bytes };
+        let history_bytes = if self.node() == 1 {
+            0
+        } else {
+            self.state().history_bytes
+        };
         let now = self.now();
         let Some(mut task) = self.state().task.clone() else {
             return StartedWorkflowTask::default();
@@ -344,7 +348,12 @@ impl Run {
             scheduled,
         )];
         if task.started_event_id != 0 {
-            let started = started_attributes(task);
+            // The official server does not say who has a speculative task.
+            let mut shown = task.clone();
+            if task.speculative {
+                shown.identity.clear();
+            }
+            let started = started_attributes(&shown);
             events.push(event(
                 task.started_event_id,
                 task.started_time,
