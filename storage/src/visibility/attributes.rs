@@ -224,6 +224,24 @@ impl SearchAttributes {
         self.values.is_empty()
     }
 
+    /// Returns about how many bytes the attributes take in memory.
+    pub(super) fn size(&self) -> usize {
+        let value_size = |value: &SearchValue| match value {
+            SearchValue::Text(text) | SearchValue::Keyword(text) => text.len(),
+            SearchValue::KeywordList(items) => {
+                items.iter().map(|item| size_of::<String>() + item.len()).sum()
+            }
+            SearchValue::Int(_)
+            | SearchValue::Double(_)
+            | SearchValue::Bool(_)
+            | SearchValue::Datetime(_) => 0,
+        };
+        let size = |(name, value): (&str, &SearchValue)| {
+            size_of::<(String, SearchValue)>() + name.len() + value_size(value)
+        };
+        self.iter().map(size).sum()
+    }
+
     /// Returns the attributes by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &SearchValue)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value))

@@ -99,7 +99,7 @@ impl VisibilityIndex for EmbeddedIndex {
             return Ok(());
         }
         let (reply, answer) = oneshot::channel();
-        self.threads.write(Job::Apply { updates, reply })?;
+        self.threads.apply(updates, reply)?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 

@@ -1,4 +1,4 @@
-//! Limits of the visibility index (P6). Sizes are bytes, times say so, the rest are counts.
+//! Limits of the visibility index (P6). Names tell units; the rest are counts.
 
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ pub const QUERY_TERMS_MAX: usize = 10_000;
 
 /// Updates of one call to `apply`.
 pub const APPLY_UPDATES_MAX: usize = 10_000;
+
+/// KiB of updates that may wait for the writer; one call may have more if nothing waits.
+pub(super) const WRITE_QUEUE_KIB_MAX: u32 = 64 * 1024;
 
 /// Updates after which a transaction takes in no more calls.
 pub(super) const TRANSACTION_UPDATES_MAX: usize = 2_000;

@@ -14,6 +14,7 @@ pub mod attributes;
 pub mod embedded;
 pub mod error;
 pub mod limits;
+pub mod memory;
 pub mod query;
 pub mod record;
 mod token;
@@ -52,6 +53,15 @@ impl Update {
         }
     }
 
+    /// Returns about how many bytes the update takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Upsert(record) => record.size(),
+            Self::Delete { .. } => size_of::<Self>(),
+        }
+    }
+
     fn version(&self) -> u64 {
         match self {
             Self::Upsert(record) => record.version,
@@ -73,7 +83,7 @@ pub struct Page {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Count {
     pub total: u64,
-    /// Largest group first; empty if the query has no GROUP BY.
+    /// Largest group first, of equal ones by name; empty if the query has no GROUP BY.
     pub groups: Vec<Group>,
 }
 

@@ -41,6 +41,17 @@ pub struct Record {
 }
 
 impl Record {
+    /// Returns about how many bytes the record takes in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let parent = self
+            .parent
+            .as_ref()
+            .map_or(0, |parent| parent.workflow_id.as_str().len());
+        let names = self.workflow_id.as_str().len() + self.workflow_type.len() + self.task_queue.len();
+        size_of::<Self>() + names + parent + self.memo.len() + self.search_attributes.size()
+    }
+
     /// Returns the stored form. It carries its version, so that releases n and n+1 read each other's.
     #[must_use]
     pub fn encode(&self) -> Bytes {

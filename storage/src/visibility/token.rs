@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 use proto::{ids::RunId, time::Timestamp};
 
-use super::error::VisibilityError;
+use super::{error::VisibilityError, record::Record};
 
 /// The version that this release writes.
 const VERSION: u32 = 1;
@@ -31,6 +31,15 @@ struct PageToken {
 }
 
 impl Position {
+    /// Where a page ends that has the record last.
+    pub(super) fn of(record: &Record) -> Self {
+        Self {
+            close_time: record.close.as_ref().map_or(Timestamp::MAX, |close| close.time),
+            start_time: record.start_time,
+            run_id: record.run_id,
+        }
+    }
+
     pub(super) fn to_bytes(self) -> Bytes {
         let token = PageToken {
             version: VERSION,

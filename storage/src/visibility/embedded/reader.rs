@@ -1,7 +1,7 @@
 //! Reader: answers lists and counts on one connection.
 
 use bytes::Bytes;
-use proto::{ids::NamespaceId, temporal::enums::v1::WorkflowExecutionStatus, time::Timestamp};
+use proto::{ids::NamespaceId, temporal::enums::v1::WorkflowExecutionStatus};
 use rusqlite::{Connection, params_from_iter};
 
 use super::{
@@ -61,7 +61,7 @@ impl Reader {
             records.push(self.rows.record(&transaction, namespace, row)?);
         }
         let next_page_token = match records.last() {
-            Some(last) if records.len() == page_size => position(last).to_bytes(),
+            Some(last) if records.len() == page_size => Position::of(last).to_bytes(),
             _ => Bytes::new(),
         };
         Ok(Page {
@@ -113,15 +113,6 @@ impl Reader {
             }
             Some(group_by) => Ok(groups(&transaction, group_by, runs, from)?),
         }
-    }
-}
-
-/// Returns where the next page begins if the record is the last of its page.
-fn position(record: &Record) -> Position {
-    Position {
-        close_time: record.close.as_ref().map_or(Timestamp::MAX, |close| close.time),
-        start_time: record.start_time,
-        run_id: record.run_id,
     }
 }
 
@@ -197,10 +188,10 @@ fn groups(connection: &Connection, group_by: GroupBy, runs: &str, from: Sql) -> 
         GroupBy::NamespaceDivision => "coalesce((SELECT s.division FROM scope s WHERE s.id = e.scope), '')",
     };
     let mut sql = Sql::new(format!("SELECT {column}, {runs}"));
-    sql.append(from).push(" GROUP BY 1 ORDER BY 2 DESC, 1");
+    sql.append(from).push(" GROUP BY 1");
     let mut statement = connection.prepare(&sql.text)?;
     let mut rows = statement.query(params_from_iter(&sql.values))?;
-    let mut count = Count::default();
+    let mut groups: Vec<(u64, String)> = Vec::new();
     while let Some(row) = rows.next()? {
         let value = match group_by {
             GroupBy::ExecutionStatus => {
@@ -209,12 +200,19 @@ fn groups(connection: &Connection, group_by: GroupBy, runs: &str, from: Sql) -> 
             }
             GroupBy::NamespaceDivision => row.get(0)?,
         };
-        let runs = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-        count.total += runs;
-        count.groups.push(Group {
-            value: SearchValue::Keyword(value),
-            count: runs,
-        });
+        groups.push((u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0), value));
     }
-    Ok(count)
+    groups.sort_by(|(left, left_name), (right, right_name)| {
+        right.cmp(left).then_with(|| left_name.cmp(right_name))
+    });
+    Ok(Count {
+        total: groups.iter().map(|(runs, _)| runs).sum(),
+        groups: groups
+            .into_iter()
+            .map(|(count, value)| Group {
+                value: SearchValue::Keyword(value),
+                count,
+            })
+            .collect(),
+    })
 }

@@ -86,10 +86,7 @@ CREATE TABLE tally (
 const CHECKPOINT_PAGES: u32 = 8_192;
 
 const WRITER_CACHE_KIB: u32 = 32 * 1024;
-const READER_CACHE_KIB: u32 = 8 * 1024;
-
-/// How much of the file readers map into their address space instead of reading it page by page.
-const MAPPED_BYTES_MAX: i64 = 4 << 30;
+const READER_CACHE_KIB: u32 = 16 * 1024;
 
 /// Opens the writer's connection, and makes the tables if they are not there.
 pub(super) fn open_writer(
@@ -126,11 +123,11 @@ pub(super) fn open_writer(
     Ok(connection)
 }
 
-/// Opens one more connection, for reads only.
+/// Opens one more connection, for reads only. The file is not mapped: an error of the disk would then be a
+/// signal that ends the process.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
-    connection.pragma_update_and_check(None, "mmap_size", MAPPED_BYTES_MAX, |_| Ok(()))?;
     Ok(connection)
 }

@@ -14,13 +14,13 @@ use std::{
 
 use proto::ids::NamespaceId;
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     super::{
         Count, Page, Update,
         error::VisibilityError,
-        limits::{READ_QUEUE_MAX, TRANSACTION_UPDATES_MAX, WRITE_QUEUE_MAX},
+        limits::{READ_QUEUE_MAX, TRANSACTION_UPDATES_MAX, WRITE_QUEUE_KIB_MAX, WRITE_QUEUE_MAX},
         query::{CountQuery, ListQuery},
         token::Position,
     },
@@ -39,7 +39,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, VisibilityError>>;
 pub(super) enum Job {
     Apply {
         updates: Vec<Update>,
-        reply: Reply<()>,
+        waiting: Waiting,
     },
     DeleteNamespace {
         namespace: NamespaceId,
@@ -58,6 +58,13 @@ pub(super) enum Job {
     },
 }
 
+/// The caller of `apply`.
+pub(super) struct Waiting {
+    reply: Reply<()>,
+    /// What the updates take of the queue's bytes, until they are applied.
+    _room: OwnedSemaphorePermit,
+}
+
 pub(super) struct List {
     pub(super) namespace: NamespaceId,
     pub(super) query: ListQuery,
@@ -70,6 +77,8 @@ pub(super) struct List {
 pub(super) struct Threads {
     writes: Option<SyncSender<Job>>,
     reads: Option<SyncSender<Job>>,
+    /// KiB of updates that may still be queued.
+    room: Arc<Semaphore>,
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -85,6 +94,7 @@ impl Threads {
         let mut threads = Self {
             writes: Some(writes.clone()),
             reads: Some(writes),
+            room: Arc::new(Semaphore::new(WRITE_QUEUE_KIB_MAX as usize)),
             handles: Vec::new(),
         };
         threads.spawn("visibility-write", move || writer.write(&write_queue))?;
@@ -106,6 +116,21 @@ impl Threads {
         self.handles
             .push(handle.map_err(|error| VisibilityError::Unavailable(error.to_string()))?);
         Ok(())
+    }
+
+    /// Queues the updates, if there is room for their bytes.
+    pub(super) fn apply(&self, updates: Vec<Update>, reply: Reply<()>) -> Result<(), VisibilityError> {
+        let bytes: usize = updates.iter().map(Update::size).sum();
+        // A call that is larger than all the room waits for nothing else to be queued.
+        let kib =
+            u32::try_from(bytes / 1024 + 1).map_or(WRITE_QUEUE_KIB_MAX, |kib| kib.min(WRITE_QUEUE_KIB_MAX));
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(kib)
+            .map_err(|_| VisibilityError::Busy)?;
+        self.write(Job::Apply {
+            updates,
+            waiting: Waiting { reply, _room: room },
+        })
     }
 
     pub(super) fn write(&self, job: Job) -> Result<(), VisibilityError> {
@@ -198,7 +223,7 @@ impl Worker {
                 },
             };
             match job {
-                Job::Apply { updates, reply } => next = self.apply(updates, reply, queue),
+                Job::Apply { updates, waiting } => next = self.apply(updates, waiting, queue),
                 other => self.run(other),
             }
             self.delete_some();
@@ -206,14 +231,17 @@ impl Worker {
     }
 
     /// Applies the updates together with those that wait behind them; returns the job that it met there.
-    fn apply(&mut self, mut updates: Vec<Update>, reply: Reply<()>, queue: &Receiver<Job>) -> Option<Job> {
-        let mut replies = vec![reply];
+    fn apply(&mut self, mut updates: Vec<Update>, first: Waiting, queue: &Receiver<Job>) -> Option<Job> {
+        let mut callers = vec![first];
         let mut next = None;
         while updates.len() < TRANSACTION_UPDATES_MAX {
             match queue.try_recv() {
-                Ok(Job::Apply { updates: more, reply }) => {
+                Ok(Job::Apply {
+                    updates: more,
+                    waiting,
+                }) => {
                     updates.extend(more);
-                    replies.push(reply);
+                    callers.push(waiting);
                 }
                 Ok(other) => {
                     next = Some(other);
@@ -226,17 +254,17 @@ impl Worker {
             .writer
             .apply(&mut self.connection, &updates)
             .map_err(VisibilityError::from);
-        for reply in replies {
-            answer(reply, result.clone());
+        for caller in callers {
+            answer(caller.reply, result.clone());
         }
         next
     }
 
     fn run(&mut self, job: Job) {
         match job {
-            Job::Apply { updates, reply } => {
+            Job::Apply { updates, waiting } => {
                 let result = self.writer.apply(&mut self.connection, &updates);
-                answer(reply, result.map_err(VisibilityError::from));
+                answer(waiting.reply, result.map_err(VisibilityError::from));
             }
             Job::DeleteNamespace { namespace, reply } => self.deletions.push_back((namespace, reply)),
             Job::List {
@@ -296,4 +324,47 @@ impl Worker {
 /// Answers a caller, who may have gone.
 fn answer<T>(reply: Reply<T>, result: Result<T, VisibilityError>) {
     drop(reply.send(result));
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::ids::RunId;
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_answers_busy() {
+        let job = || {
+            let (reply, _) = oneshot::channel();
+            Job::DeleteNamespace {
+                namespace: NamespaceId::from_bytes([1; 16]),
+                reply,
+            }
+        };
+        // No thread takes from this queue.
+        let (writes, queue) = sync_channel(2);
+        let threads = Threads {
+            writes: Some(writes),
+            reads: None,
+            room: Arc::new(Semaphore::new(1)),
+            handles: Vec::new(),
+        };
+        let answers: Vec<_> = (0..3).map(|_| threads.write(job())).collect();
+        assert_eq!(answers, [Ok(()), Ok(()), Err(VisibilityError::Busy)]);
+        let (reply, _) = oneshot::channel();
+        let update = Update::Delete {
+            namespace_id: NamespaceId::from_bytes([1; 16]),
+            run_id: RunId::from_bytes([1; 16]),
+            version: 1,
+        };
+        // There are more bytes than there is room for, and no room is left behind.
+        assert_eq!(
+            threads.apply(vec![update; 100], reply),
+            Err(VisibilityError::Busy)
+        );
+        assert_eq!(threads.room.available_permits(), 1);
+        drop(queue);
+        assert_eq!(threads.write(job()), Err(stopped()));
+        assert_eq!(threads.read(job()), Err(stopped()));
+    }
 }

@@ -83,3 +83,43 @@ impl Watch {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query that would run for hours.
+    fn endless(connection: &Connection) -> Result<i64, VisibilityError> {
+        let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n";
+        Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    #[test]
+    fn a_read_stops_when_its_caller_goes() {
+        let connection = Connection::open_in_memory().expect("open");
+        let watch = Watch::set_on(&connection).expect("watch");
+        let abandoned = Abandoned::default();
+        let guard = abandoned.guard();
+        let stopped = watch.over(abandoned.clone(), || {
+            drop(guard);
+            endless(&connection)
+        });
+        assert_eq!(
+            stopped,
+            Err(VisibilityError::Unavailable("query took too long".to_owned()))
+        );
+        // The connection is good for the next read, and a read whose caller has gone does not begin.
+        assert_eq!(
+            watch.over(Abandoned::default(), || Ok(connection.query_row(
+                "SELECT 7",
+                [],
+                |row| row.get(0)
+            )?)),
+            Ok(7)
+        );
+        assert_eq!(
+            watch.over(abandoned, || endless(&connection)),
+            Err(VisibilityError::Busy)
+        );
+    }
+}

@@ -12,6 +12,7 @@ use super::{
     ast::{Expr, Literal, Operator},
     duration,
     filter::{Field, Filter, Operand, Term, Test},
+    matching::holds_of,
     parser::{invalid, unsupported},
     words::phrases,
 };
@@ -136,6 +137,15 @@ fn comparison(
         (Operator::Unsupported(_), _) => Err(refused()),
         (Operator::StartsWith, Operand::String(prefix)) if keyword => Ok((Test::Prefix(prefix), false)),
         (Operator::NotStartsWith, Operand::String(prefix)) if keyword => Ok((Test::Prefix(prefix), true)),
+        (Operator::StartsWith | Operator::NotStartsWith, Operand::Int(number)) if keyword => {
+            let (operator, status) = (
+                operator.name().to_lowercase(),
+                status_of_number(number).map_or("", status_name),
+            );
+            Err(invalid(&format!(
+                "right-hand side of \"{operator}\" operator must be a literal string (got: {status})"
+            )))
+        }
         (Operator::StartsWith | Operator::NotStartsWith, _) => Err(refused()),
         _ if field.value_type() == ValueType::KeywordList => Err(refused()),
         (Operator::Less, value) => Ok((Test::Range(Bound::Unbounded, Bound::Excluded(value)), false)),
@@ -184,16 +194,11 @@ fn wrong_type(name: &str, value_type: ValueType, literal: &Literal) -> QueryErro
     ))
 }
 
-/// Reads a status by its number or name; it is compared by its name.
+/// Reads a status by its number or name; it is compared by its number, as the official server's SQL stores do.
 fn status(name: &str, literal: &Literal) -> Result<Operand, QueryError> {
     let found = match literal {
         Literal::String(text) => status_of_name(text).ok_or_else(|| format!("'{text}'")),
-        Literal::Int(number) => {
-            let known = i32::try_from(*number)
-                .ok()
-                .and_then(|number| WorkflowExecutionStatus::try_from(number).ok());
-            known.ok_or_else(|| number.to_string())
-        }
+        Literal::Int(number) => status_of_number(*number).ok_or_else(|| number.to_string()),
         Literal::Double(_) => {
             return Err(invalid(&format!(
                 "unexpected value type float64 for search attribute {name}"
@@ -206,7 +211,7 @@ fn status(name: &str, literal: &Literal) -> Result<Operand, QueryError> {
         }
     };
     match found {
-        Ok(status) => Ok(Operand::String(status_name(status).to_owned())),
+        Ok(status) => Ok(status_operand(status)),
         Err(shown) => Err(invalid(&format!("invalid {name} value {shown}"))),
     }
 }
@@ -222,6 +227,12 @@ const STATUSES: [WorkflowExecutionStatus; 9] = [
     WorkflowExecutionStatus::TimedOut,
     WorkflowExecutionStatus::Paused,
 ];
+
+fn status_of_number(number: i64) -> Option<WorkflowExecutionStatus> {
+    i32::try_from(number)
+        .ok()
+        .and_then(|number| WorkflowExecutionStatus::try_from(number).ok())
+}
 
 fn status_of_name(name: &str) -> Option<WorkflowExecutionStatus> {
     STATUSES
@@ -267,47 +278,20 @@ fn unsupported_operator(operator: &str, field: &Field, name: &str) -> QueryError
     ))
 }
 
-/// Makes a term. Tests of the status, which are about names, become sets of numbers.
+fn status_operand(status: WorkflowExecutionStatus) -> Operand {
+    Operand::Int(i64::from(i32::from(status)))
+}
+
+/// Makes a term. A test of the status becomes the set of those that pass it, which is what indexes know.
 fn term(field: Field, negated: bool, test: Test) -> Filter {
     if field == Field::System(SystemAttribute::ExecutionStatus) && test != Test::Null {
         let asked = STATUSES
             .into_iter()
-            .filter(|status| name_passes(status_name(*status), &test) != negated);
-        return Filter::one_of(
-            field,
-            asked
-                .map(|status| Operand::Int(i64::from(i32::from(status))))
-                .collect(),
-        );
+            .map(status_operand)
+            .filter(|status| holds_of(&test, status) != negated);
+        return Filter::one_of(field, asked.collect());
     }
     Filter::Term(Term { field, negated, test })
-}
-
-fn name_passes(name: &str, test: &Test) -> bool {
-    let compare = |operand: &Operand| match operand {
-        Operand::String(text) => Some(name.cmp(text)),
-        _ => None,
-    };
-    match test {
-        Test::OneOf(values) => values
-            .iter()
-            .any(|value| compare(value).is_some_and(std::cmp::Ordering::is_eq)),
-        Test::Range(low, high) => {
-            let above = match low {
-                Bound::Included(low) => compare(low).is_some_and(std::cmp::Ordering::is_ge),
-                Bound::Excluded(low) => compare(low).is_some_and(std::cmp::Ordering::is_gt),
-                Bound::Unbounded => true,
-            };
-            let below = match high {
-                Bound::Included(high) => compare(high).is_some_and(std::cmp::Ordering::is_le),
-                Bound::Excluded(high) => compare(high).is_some_and(std::cmp::Ordering::is_lt),
-                Bound::Unbounded => true,
-            };
-            above && below
-        }
-        Test::Prefix(prefix) => name.starts_with(prefix.as_str()),
-        Test::Null | Test::Phrases(_) => false,
-    }
 }
 
 /// Joins conditions of which all must hold.

@@ -94,6 +94,11 @@ fn system_value(attribute: SystemAttribute, record: &Record) -> Option<Operand> 
     }
 }
 
+/// Whether the test holds of a single value.
+pub(super) fn holds_of(test: &Test, value: &Operand) -> bool {
+    holds(test, &Value::One(value.clone()))
+}
+
 fn holds(test: &Test, value: &Value<'_>) -> bool {
     match (test, value) {
         (Test::OneOf(operands), Value::One(value)) => operands

@@ -260,7 +260,7 @@ fn built_in_attributes() {
         ExecutionStatus != 'Running'
         ExecutionStatus > 'Running'
         ExecutionStatus NOT BETWEEN 'Completed' AND 'Terminated'
-        ExecutionStatus STARTS_WITH 'Terminated'
+        ExecutionStatus < 'Terminated'
         NOT ExecutionStatus IN ('Running')
         ExecutionStatus IS NULL
         ExecutionDuration > '1h30m'
@@ -291,11 +291,11 @@ fn built_in_attributes() {
             ExecutionStatus != 'Running'
                 ExecutionStatus in [0, 2, 3, 4, 5, 6, 7, 8]
             ExecutionStatus > 'Running'
-                ExecutionStatus in [0, 5, 7]
+                ExecutionStatus in [2, 3, 4, 5, 6, 7, 8]
             ExecutionStatus NOT BETWEEN 'Completed' AND 'Terminated'
-                ExecutionStatus in [0, 4, 7]
-            ExecutionStatus STARTS_WITH 'Terminated'
-                ExecutionStatus in [5]
+                ExecutionStatus in [0, 1, 6, 7, 8]
+            ExecutionStatus < 'Terminated'
+                ExecutionStatus in [0, 1, 2, 3, 4]
             NOT ExecutionStatus IN ('Running')
                 ExecutionStatus in [0, 2, 3, 4, 5, 6, 7, 8]
             ExecutionStatus IS NULL

@@ -121,6 +121,9 @@ fn wrong_operators() {
         Dt STARTS_WITH '2024-01-01T00:00:00Z'
         Bo BETWEEN true AND false
         ExecutionDuration STARTS_WITH '1h'
+        ExecutionStatus STARTS_WITH 'Running'
+        ExecutionStatus NOT STARTS_WITH 1
+        ExecutionStatus LIKE 'Running'
         "#,
         expect![[r#"
             Kw LIKE 'a%'
@@ -155,6 +158,12 @@ fn wrong_operators() {
                 invalid query: invalid expression: cannot do range condition on search attribute 'Bo' of type Bool
             ExecutionDuration STARTS_WITH '1h'
                 invalid query: operation is not supported: operator 'STARTS_WITH' not supported for Int type search attribute 'ExecutionDuration'
+            ExecutionStatus STARTS_WITH 'Running'
+                invalid query: invalid expression: right-hand side of "starts_with" operator must be a literal string (got: Running)
+            ExecutionStatus NOT STARTS_WITH 1
+                invalid query: invalid expression: right-hand side of "not starts_with" operator must be a literal string (got: Running)
+            ExecutionStatus LIKE 'Running'
+                invalid query: operation is not supported: operator 'LIKE' not supported for Keyword type search attribute 'ExecutionStatus'
         "#]],
     );
 }
