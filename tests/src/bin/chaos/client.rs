@@ -1,0 +1,195 @@
+//! Calls to a server that comes and goes: made again until it answers, and any odd answer is a violation.
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use proto::temporal::{
+    common::v1::{Payload, Payloads, WorkflowExecution},
+    enums::v1::HistoryEventFilterType,
+    history::v1::HistoryEvent,
+    workflowservice::v1::{
+        GetSystemInfoRequest, GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse,
+        workflow_service_client::WorkflowServiceClient,
+    },
+};
+use tokio::sync::mpsc::Sender;
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
+
+pub(crate) type Service = WorkflowServiceClient<Channel>;
+
+pub(crate) const NAMESPACE: &str = "default";
+pub(crate) const QUEUE: &str = "chaos";
+
+const CONNECTIONS: usize = 4;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A call that takes longer is made again; long polls end before.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Between attempts while the server is down; short, so that clients are there the moment it listens.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+const HISTORY_PAGE_EVENTS: i32 = 1000;
+
+/// Connections to the one server.
+pub(crate) struct Api {
+    services: Vec<Service>,
+    next: AtomicUsize,
+    violations: Sender<String>,
+}
+
+impl Api {
+    pub(crate) fn new(address: &str, violations: Sender<String>) -> Result<Self, String> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| format!("read address {address}: {error}"))?
+            .connect_timeout(CONNECT_TIMEOUT);
+        let services = (0..CONNECTIONS).map(|_| WorkflowServiceClient::new(endpoint.connect_lazy()));
+        Ok(Self {
+            services: services.collect(),
+            next: AtomicUsize::new(0),
+            violations,
+        })
+    }
+
+    /// Reports what must never happen; the first report ends the program.
+    pub(crate) fn violation(&self, text: String) {
+        // A full channel already holds the first one.
+        let _ = self.violations.try_send(text);
+    }
+
+    /// Makes a call until the server has answered it; `Err` is such an answer.
+    pub(crate) async fn call<Q, A, F>(
+        &self,
+        message: &Q,
+        rpc: impl Fn(Service, Request<Q>) -> F,
+    ) -> Result<A, Status>
+    where
+        Q: Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        loop {
+            let mut request = Request::new(message.clone());
+            request.set_timeout(CALL_TIMEOUT);
+            match rpc(self.service(), request).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) if passing(&status) => tokio::time::sleep(RETRY_PAUSE).await,
+                Err(status) => return Err(status),
+            }
+        }
+    }
+
+    /// Whether the server answers a call.
+    pub(crate) async fn answers(&self) -> bool {
+        let mut service = self.service();
+        let probe = service.get_system_info(GetSystemInfoRequest::default());
+        let answered = matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(_)));
+        if !answered {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        answered
+    }
+
+    /// All events of a run; of the newest run when the run id is empty.
+    pub(crate) async fn history(&self, workflow_id: &str, run_id: &str) -> Result<Vec<HistoryEvent>, Status> {
+        let mut events = Vec::new();
+        let mut page = Vec::new();
+        loop {
+            let answer = self
+                .history_page(&GetWorkflowExecutionHistoryRequest {
+                    maximum_page_size: HISTORY_PAGE_EVENTS,
+                    next_page_token: page,
+                    ..history_request(workflow_id, run_id)
+                })
+                .await?;
+            events.extend(answer.history.unwrap_or_default().events);
+            page = answer.next_page_token;
+            if page.is_empty() {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Waits until the run has ended and gives its last event.
+    pub(crate) async fn end_of(&self, workflow_id: &str, run_id: &str) -> Result<HistoryEvent, Status> {
+        let mut page = Vec::new();
+        loop {
+            let answer = self
+                .history_page(&GetWorkflowExecutionHistoryRequest {
+                    wait_new_event: true,
+                    history_event_filter_type: HistoryEventFilterType::CloseEvent.into(),
+                    next_page_token: page,
+                    ..history_request(workflow_id, run_id)
+                })
+                .await?;
+            if let Some(event) = answer.history.unwrap_or_default().events.pop() {
+                return Ok(event);
+            }
+            page = answer.next_page_token;
+        }
+    }
+
+    async fn history_page(
+        &self,
+        request: &GetWorkflowExecutionHistoryRequest,
+    ) -> Result<GetWorkflowExecutionHistoryResponse, Status> {
+        self.call(request, |mut service, request| async move {
+            service.get_workflow_execution_history(request).await
+        })
+        .await
+    }
+
+    fn service(&self) -> Service {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.services.len();
+        self.services[at].clone()
+    }
+}
+
+/// Whether a failure says nothing about the call: the connection broke, or the server asks for patience.
+fn passing(status: &Status) -> bool {
+    let transport = std::error::Error::source(status).is_some();
+    transport
+        || matches!(
+            status.code(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted
+        )
+}
+
+fn history_request(workflow_id: &str, run_id: &str) -> GetWorkflowExecutionHistoryRequest {
+    GetWorkflowExecutionHistoryRequest {
+        namespace: NAMESPACE.to_owned(),
+        execution: Some(execution(workflow_id, run_id)),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn execution(workflow_id: &str, run_id: &str) -> WorkflowExecution {
+    WorkflowExecution {
+        workflow_id: workflow_id.to_owned(),
+        run_id: run_id.to_owned(),
+    }
+}
+
+pub(crate) fn payloads(text: &str) -> Payloads {
+    let mut payload = Payload {
+        data: text.to_owned().into(),
+        ..Default::default()
+    };
+    payload
+        .metadata
+        .insert("encoding".to_owned(), "binary/plain".into());
+    Payloads {
+        payloads: vec![payload],
+    }
+}
+
+/// The text that `payloads` was given.
+pub(crate) fn text(payloads: Option<&Payloads>) -> String {
+    payloads
+        .and_then(|payloads| payloads.payloads.first())
+        .map(|payload| String::from_utf8_lossy(&payload.data).into_owned())
+        .unwrap_or_default()
+}
