@@ -74,6 +74,8 @@ pub struct Shard {
     pub(crate) watchers: Watchers,
     /// Starts whose update is still to be answered.
     combining: HashMap<Token, Box<Started>>,
+    /// Askers whose answers come with a later step of the run.
+    deferred: HashMap<Token, RunKey>,
     /// Versions on their way to the index.
     pub(crate) indexing: HashMap<RunKey, u64>,
     /// Where the outbox rows begin that were not sent to the index since the shard started.
@@ -107,6 +109,7 @@ impl Shard {
             ready: ReadyTasks::default(),
             watchers: Watchers::default(),
             combining: HashMap::new(),
+            deferred: HashMap::new(),
             indexing: HashMap::new(),
             outbox_from: None,
             draining: false,
@@ -134,6 +137,11 @@ impl Shard {
             Input::Gone(token) => {
                 self.watchers.forget(token);
                 self.combining.remove(&token);
+                if let Some(run) = self.deferred.remove(&token)
+                    && let Some(slot) = self.cache.slot_mut(&run)
+                {
+                    slot.run.forget(waiter(Some(token)));
+                }
             }
             Input::Loaded { key, value } => self.loaded(key, value, now, out),
             Input::Scanned { scan, rows } => self.scanned(scan, rows, now, out),
@@ -569,6 +577,7 @@ impl Shard {
             }
             Effect::Resolve { waiter, reply } => {
                 let token = Token(waiter.0);
+                self.deferred.remove(&token);
                 let reply = self.combine(token, reply);
                 self.park(key, Output::Reply { token, reply }, out);
             }

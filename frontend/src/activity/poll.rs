@@ -15,7 +15,7 @@ use crate::{
     validate,
     worker::{
         poll::{Got, Poll, poller},
-        poll_workflow_task::versions,
+        poll_workflow_task::{build_id, versions},
     },
 };
 
@@ -34,6 +34,7 @@ pub(crate) async fn handle(
         .task_queue_metadata
         .and_then(|metadata| metadata.max_tasks_per_second);
     let versions = versions(request.worker_version_capabilities, request.deployment_options);
+    let build_id = build_id(versions.as_ref(), String::new());
     let poll = Poll {
         frontend,
         key: QueueKey {
@@ -43,7 +44,7 @@ pub(crate) async fn handle(
             name: queue.name.into(),
         },
         poller: poller(request.identity, request.worker_instance_key, rate, versions),
-        build_id: String::new(),
+        build_id,
         deadline,
     };
     match poll.next().await? {

@@ -80,7 +80,7 @@ pub(crate) fn versions(
 }
 
 /// Returns the build that the worker says it is; an old SDK says it by a checksum.
-fn build_id(versions: Option<&WorkerVersions>, checksum: String) -> String {
+pub(crate) fn build_id(versions: Option<&WorkerVersions>, checksum: String) -> String {
     let capability = versions
         .and_then(|versions| versions.capabilities.as_ref())
         .map(|capabilities| &capabilities.build_id);

@@ -27,8 +27,6 @@ use crate::{
     tx::Tx,
 };
 
-
-
 /// Why a command fails the workflow task that carries it.
 #[derive(Debug)]
 pub(crate) struct Invalid {
@@ -40,7 +38,11 @@ pub(crate) struct Invalid {
 
 impl Invalid {
     pub(crate) fn new(cause: WorkflowTaskFailedCause, message: impl Into<String>) -> Self {
-        Self { cause, message: message.into(), terminate: false }
+        Self {
+            cause,
+            message: message.into(),
+            terminate: false,
+        }
     }
 }
 
@@ -81,12 +83,18 @@ pub(crate) fn check_sequence(commands: &[Command]) -> Result<(), Rejection> {
     for (index, command) in commands.iter().enumerate() {
         let kind = command.command_type();
         if kind == CommandType::Unspecified {
-            return Err(Rejection::InvalidArgument(format!("Unknown command type: {kind:?}")));
+            return Err(Rejection::InvalidArgument(format!(
+                "Unknown command type: {kind:?}"
+            )));
         }
         if is_close(kind) && index + 1 != commands.len() {
             return Err(Rejection::InvalidArgument(format!(
                 "invalid command sequence: [{}], command {} must be the last command.",
-                commands.iter().map(|c| name(c.command_type())).collect::<Vec<_>>().join(", "),
+                commands
+                    .iter()
+                    .map(|c| name(c.command_type()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 name(kind),
             )));
         }
@@ -129,9 +137,7 @@ pub(crate) fn check(run: &Run, ctx: &Context<'_>, command: &Command, seen: &mut 
         Attributes::RecordMarkerCommandAttributes(a) => marker::check(ctx, a),
         Attributes::UpsertWorkflowSearchAttributesCommandAttributes(a) => properties::check_search(a),
         Attributes::ModifyWorkflowPropertiesCommandAttributes(a) => properties::check_memo(run, ctx, a),
-        Attributes::StartChildWorkflowExecutionCommandAttributes(a) => {
-            start_child::check(run, ctx, a, seen)
-        }
+        Attributes::StartChildWorkflowExecutionCommandAttributes(a) => start_child::check(run, ctx, a, seen),
         Attributes::SignalExternalWorkflowExecutionCommandAttributes(a) => {
             external::check_signal(run, ctx, a, seen)
         }
@@ -185,7 +191,10 @@ fn without_attributes(kind: CommandType) -> Invalid {
         | CommandType::Unspecified => Cause::FeatureDisabled,
     };
     let kind = name(kind);
-    Invalid::new(cause, format!("{kind}CommandAttributes is not set on {kind}Command."))
+    Invalid::new(
+        cause,
+        format!("{kind}CommandAttributes is not set on {kind}Command."),
+    )
 }
 
 /// Lets a checked command take effect.
@@ -196,16 +205,32 @@ pub(crate) fn apply(
     identity: &str,
     applied: &mut Applied,
 ) {
-    let origin =
-        Origin { metadata: command.user_metadata, completed_event_id, identity: identity.to_owned() };
-    let Some(attributes) = command.attributes else { return };
+    let origin = Origin {
+        metadata: command.user_metadata,
+        completed_event_id,
+        identity: identity.to_owned(),
+    };
+    let Some(attributes) = command.attributes else {
+        return;
+    };
+    tx.markers = command.event_group_markers;
+    apply_attributes(tx, attributes, origin, applied);
+    tx.markers.clear();
+}
+
+fn apply_attributes(tx: &mut Tx<'_>, attributes: Attributes, origin: Origin, applied: &mut Applied) {
+    let completed_event_id = origin.completed_event_id;
     match attributes {
         Attributes::ScheduleActivityTaskCommandAttributes(a) => activity::schedule(tx, *a, origin, applied),
-        Attributes::RequestCancelActivityTaskCommandAttributes(a) => activity::cancel(tx, &a, &origin, applied),
+        Attributes::RequestCancelActivityTaskCommandAttributes(a) => {
+            activity::cancel(tx, &a, &origin, applied)
+        }
         Attributes::StartTimerCommandAttributes(a) => timer::start(tx, *a, origin),
         Attributes::CancelTimerCommandAttributes(a) => timer::cancel(tx, *a, origin),
         Attributes::RecordMarkerCommandAttributes(a) => marker::record(tx, *a, origin),
-        Attributes::UpsertWorkflowSearchAttributesCommandAttributes(a) => properties::upsert_search(tx, *a, origin),
+        Attributes::UpsertWorkflowSearchAttributesCommandAttributes(a) => {
+            properties::upsert_search(tx, *a, origin)
+        }
         Attributes::ModifyWorkflowPropertiesCommandAttributes(a) => properties::modify_memo(tx, *a, origin),
         Attributes::StartChildWorkflowExecutionCommandAttributes(a) => start_child::start(tx, *a, origin),
         Attributes::SignalExternalWorkflowExecutionCommandAttributes(a) => external::signal(tx, *a, origin),
@@ -247,5 +272,9 @@ pub(crate) fn check_blob(
     if size <= ctx.limits.blob_bytes {
         return Ok(());
     }
-    Err(Invalid { cause, message: message.to_owned(), terminate: true })
+    Err(Invalid {
+        cause,
+        message: message.to_owned(),
+        terminate: true,
+    })
 }

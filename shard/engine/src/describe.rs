@@ -9,6 +9,7 @@ use proto::{
         enums::v1::{
             EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind, WorkflowExecutionStatus,
         },
+        history::v1::{HistoryEvent, history_event::Attributes},
         taskqueue::v1::TaskQueue,
         workflow::v1::{
             PendingActivityInfo, PendingChildExecutionInfo, PendingWorkflowTaskInfo, RequestIdInfo,
@@ -88,7 +89,7 @@ pub fn position(run: &Run) -> Position {
         open: run.is_open(),
         next_event_id: state.next_event_id,
         close_node: state.close_node,
-        transient: run.transient_events(),
+        transient: anonymous(run.transient_events()),
         successor_run_id: state.successor_run_id.clone(),
     }
 }
@@ -317,4 +318,17 @@ fn span_to_proto(nanos: i64) -> Option<prost_types::Duration> {
 }
 
 /// How the official server writes a run's expiration where it has none: the first moment of the first year.
-const NO_TIME: prost_types::Timestamp = prost_types::Timestamp { seconds: -62_135_596_800, nanos: 0 };
+const NO_TIME: prost_types::Timestamp = prost_types::Timestamp {
+    seconds: -62_135_596_800,
+    nanos: 0,
+};
+
+/// A reader of the history is not told who has a task that is not in it yet.
+fn anonymous(mut events: Vec<HistoryEvent>) -> Vec<HistoryEvent> {
+    for event in &mut events {
+        if let Some(Attributes::WorkflowTaskStartedEventAttributes(a)) = &mut event.attributes {
+            a.identity.clear();
+        }
+    }
+    events
+}

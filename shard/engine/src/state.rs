@@ -335,6 +335,9 @@ pub struct Activity {
     /// The interval that this attempt's backoff lasts.
     #[prost(int64, tag = "27")]
     pub retry_interval: i64,
+    /// The build of the worker that has the attempt, if it names one.
+    #[prost(string, tag = "28")]
+    pub started_build_id: String,
 }
 
 /// A pending user timer.

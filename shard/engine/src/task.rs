@@ -220,7 +220,7 @@ impl Tx<'_> {
     }
 
     /// Hands the admitted updates to the task that starts. What a reset admitted again, workers find in history.
-    fn send_updates(&mut self, started_event_id: i64) -> Vec<ProtocolMessage> {
+    pub(crate) fn send_updates(&mut self, started_event_id: i64) -> Vec<ProtocolMessage> {
         let accepted = &self.run.state.updates;
         let live = self.run.live.updates.iter_mut();
         let mut updates: Vec<_> = live
@@ -234,7 +234,7 @@ impl Tx<'_> {
         updates.into_iter().map(send).collect()
     }
 
-    fn send_queries(&mut self) -> HashMap<String, proto::temporal::query::v1::WorkflowQuery> {
+    pub(crate) fn send_queries(&mut self) -> HashMap<String, proto::temporal::query::v1::WorkflowQuery> {
         let queries = &mut self.run.live.queries;
         queries
             .iter_mut()
@@ -273,7 +273,11 @@ impl Tx<'_> {
         let counts = !matches!(end, TaskEnd::TimedOut(TimeoutType::ScheduleToStart));
         self.run.state.task = None;
         if task.speculative {
-            self.materialise(&task);
+            // The official server does not say who had it.
+            self.materialise(&WorkflowTask {
+                identity: String::new(),
+                ..task.clone()
+            });
         }
         if task.attempt <= 1 {
             self.emit(end_attributes(&task, end));
@@ -348,12 +352,7 @@ impl Run {
             scheduled,
         )];
         if task.started_event_id != 0 {
-            // The official server does not say who has a speculative task.
-            let mut shown = task.clone();
-            if task.speculative {
-                shown.identity.clear();
-            }
-            let started = started_attributes(&shown);
+            let started = started_attributes(task);
             events.push(event(
                 task.started_event_id,
                 task.started_time,

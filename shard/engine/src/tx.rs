@@ -8,7 +8,7 @@ use proto::{
         common::v1::Link,
         enums::v1::EventType,
         history::v1::{HistoryEvent, history_event::Attributes},
-        sdk::v1::UserMetadata,
+        sdk::v1::{EventGroupMarker, UserMetadata},
     },
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) ctx: &'a Context<'a>,
     step: Step,
     draws: u32,
+    /// Groups that the events of the command under way belong to.
+    pub(crate) markers: Vec<EventGroupMarker>,
     /// First event id of the node that this step writes.
     node: i64,
 }
@@ -59,6 +61,7 @@ impl<'a> Tx<'a> {
             ctx,
             step: Step::default(),
             draws: 0,
+            markers: Vec::new(),
             node,
         }
     }
@@ -135,6 +138,7 @@ impl<'a> Tx<'a> {
             event_type: event_type(&draft.attributes).into(),
             user_metadata: draft.user_metadata,
             links: draft.links,
+            event_group_markers: self.markers.clone(),
             worker_may_ignore: matches!(
                 draft.attributes,
                 Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(_)

@@ -25,7 +25,12 @@ pub(super) fn check_complete(
     a: &CompleteWorkflowExecutionCommandAttributes,
 ) -> Result<(), Invalid> {
     let message = "CompleteWorkflowExecutionCommandAttributes.Result exceeds size limit.";
-    check_blob(ctx, payloads_size(a.result.as_ref()), Cause::BadCompleteWorkflowExecutionAttributes, message)
+    check_blob(
+        ctx,
+        payloads_size(a.result.as_ref()),
+        Cause::BadCompleteWorkflowExecutionAttributes,
+        message,
+    )
 }
 
 pub(super) fn check_fail(
@@ -34,7 +39,10 @@ pub(super) fn check_fail(
 ) -> Result<(), Invalid> {
     let cause = Cause::BadFailWorkflowExecutionAttributes;
     if a.failure.is_none() {
-        return Err(Invalid::new(cause, "Failure is not set on FailWorkflowExecutionCommand."));
+        return Err(Invalid::new(
+            cause,
+            "Failure is not set on FailWorkflowExecutionCommand.",
+        ));
     }
     let message = "FailWorkflowExecutionCommandAttributes.Failure exceeds size limit.";
     check_blob(ctx, failure_size(a.failure.as_ref()), cause, message)
@@ -45,35 +53,49 @@ pub(super) fn check_cancel(
     a: &CancelWorkflowExecutionCommandAttributes,
 ) -> Result<(), Invalid> {
     let message = "CancelWorkflowExecutionCommandAttributes.Details exceeds size limit.";
-    check_blob(ctx, payloads_size(a.details.as_ref()), Cause::BadCancelWorkflowExecutionAttributes, message)
+    check_blob(
+        ctx,
+        payloads_size(a.details.as_ref()),
+        Cause::BadCancelWorkflowExecutionAttributes,
+        message,
+    )
 }
 
 pub(super) fn complete(tx: &mut Tx<'_>, a: CompleteWorkflowExecutionCommandAttributes, origin: Origin) {
     let next = chain::next(tx, &Outcome::Completed(a.result.clone()));
-    let event =
-        Attributes::WorkflowExecutionCompletedEventAttributes(Box::new(WorkflowExecutionCompletedEventAttributes {
+    let event = Attributes::WorkflowExecutionCompletedEventAttributes(Box::new(
+        WorkflowExecutionCompletedEventAttributes {
             result: a.result.clone(),
             workflow_task_completed_event_id: origin.completed_event_id,
             new_execution_run_id: next.run_id.clone(),
-        }));
+        },
+    ));
     let closing = Closing {
         result: a.result,
         chain_goes_on: next.run.is_some(),
         successor: next.run,
         ..Default::default()
     };
-    tx.close(Draft { user_metadata: origin.metadata, ..Draft::from(event) }, closing);
+    tx.close(
+        Draft {
+            user_metadata: origin.metadata,
+            ..Draft::from(event)
+        },
+        closing,
+    );
 }
 
 pub(super) fn fail(tx: &mut Tx<'_>, a: FailWorkflowExecutionCommandAttributes, origin: Origin) {
     let failure = a.failure.unwrap_or_default();
     let next = chain::next(tx, &Outcome::Failed(failure.clone()));
-    let event = Attributes::WorkflowExecutionFailedEventAttributes(Box::new(WorkflowExecutionFailedEventAttributes {
-        failure: Some(failure.clone()),
-        retry_state: next.retry_state.into(),
-        workflow_task_completed_event_id: origin.completed_event_id,
-        new_execution_run_id: next.run_id.clone(),
-    }));
+    let event = Attributes::WorkflowExecutionFailedEventAttributes(Box::new(
+        WorkflowExecutionFailedEventAttributes {
+            failure: Some(failure.clone()),
+            retry_state: next.retry_state.into(),
+            workflow_task_completed_event_id: origin.completed_event_id,
+            new_execution_run_id: next.run_id.clone(),
+        },
+    ));
     let closing = Closing {
         failure: Some(failure),
         retry_state: next.retry_state.into(),
@@ -81,15 +103,31 @@ pub(super) fn fail(tx: &mut Tx<'_>, a: FailWorkflowExecutionCommandAttributes, o
         successor: next.run,
         ..Default::default()
     };
-    tx.close(Draft { user_metadata: origin.metadata, ..Draft::from(event) }, closing);
+    tx.close(
+        Draft {
+            user_metadata: origin.metadata,
+            ..Draft::from(event)
+        },
+        closing,
+    );
 }
 
 pub(super) fn cancel(tx: &mut Tx<'_>, a: CancelWorkflowExecutionCommandAttributes, origin: Origin) {
-    let event =
-        Attributes::WorkflowExecutionCanceledEventAttributes(Box::new(WorkflowExecutionCanceledEventAttributes {
+    let event = Attributes::WorkflowExecutionCanceledEventAttributes(Box::new(
+        WorkflowExecutionCanceledEventAttributes {
             workflow_task_completed_event_id: origin.completed_event_id,
             details: a.details.clone(),
-        }));
-    let closing = Closing { result: a.details, ..Default::default() };
-    tx.close(Draft { user_metadata: origin.metadata, ..Draft::from(event) }, closing);
+        },
+    ));
+    let closing = Closing {
+        result: a.details,
+        ..Default::default()
+    };
+    tx.close(
+        Draft {
+            user_metadata: origin.metadata,
+            ..Draft::from(event)
+        },
+        closing,
+    );
 }

@@ -32,26 +32,39 @@ pub(super) fn check(
 ) -> Result<(), Invalid> {
     let bad = |message: &str| Invalid::new(Cause::BadContinueAsNewAttributes, message);
     let negative = |span: &Option<prost_types::Duration>| {
-        span.as_ref().is_some_and(|span| span.seconds < 0 || span.nanos < 0)
+        span.as_ref()
+            .is_some_and(|span| span.seconds < 0 || span.nanos < 0)
     };
     if negative(&a.workflow_run_timeout) {
-        return Err(bad("Invalid WorkflowRunTimeout on ContinueAsNewWorkflowExecutionCommand."));
+        return Err(bad(
+            "Invalid WorkflowRunTimeout on ContinueAsNewWorkflowExecutionCommand.",
+        ));
     }
     if negative(&a.workflow_task_timeout) {
-        return Err(bad("Invalid WorkflowTaskTimeout on ContinueAsNewWorkflowExecutionCommand."));
+        return Err(bad(
+            "Invalid WorkflowTaskTimeout on ContinueAsNewWorkflowExecutionCommand.",
+        ));
     }
     if negative(&a.backoff_start_interval) {
-        return Err(bad("Invalid BackoffStartInterval on ContinueAsNewWorkflowExecutionCommand."));
+        return Err(bad(
+            "Invalid BackoffStartInterval on ContinueAsNewWorkflowExecutionCommand.",
+        ));
     }
     let name = a.workflow_type.as_ref().map_or("", |kind| kind.name.as_str());
     if name.len() > ctx.limits.id_bytes {
-        return Err(bad("WorkflowType on ContinueAsNewWorkflowExecutionCommand exceeds length limit."));
+        return Err(bad(
+            "WorkflowType on ContinueAsNewWorkflowExecutionCommand exceeds length limit.",
+        ));
     }
     if name.is_empty() && run.state.workflow_type.is_empty() {
-        return Err(bad("WorkflowType is not set on ContinueAsNewWorkflowExecutionCommand."));
+        return Err(bad(
+            "WorkflowType is not set on ContinueAsNewWorkflowExecutionCommand.",
+        ));
     }
     if !a.cron_schedule.is_empty() && cron::parse(&a.cron_schedule).is_err() {
-        return Err(bad("Invalid CronSchedule on ContinueAsNewWorkflowExecutionCommand."));
+        return Err(bad(
+            "Invalid CronSchedule on ContinueAsNewWorkflowExecutionCommand.",
+        ));
     }
     if payloads_size(a.input.as_ref()) > ctx.limits.blob_bytes {
         return Err(Invalid {
@@ -99,8 +112,18 @@ pub(super) fn continue_as_new(
     };
     let event = continued_attributes(&a, &workflow, &run_id, origin.completed_event_id);
     let (run, _) = new_run(workflow, lineage, run_id, StartWith::Nothing, tx.ctx);
-    let closing = Closing { successor: Some(run), chain_goes_on: true, ..Default::default() };
-    tx.close(Draft { user_metadata: origin.metadata, ..Draft::from(event) }, closing);
+    let closing = Closing {
+        successor: Some(run),
+        chain_goes_on: true,
+        ..Default::default()
+    };
+    tx.close(
+        Draft {
+            user_metadata: origin.metadata,
+            ..Draft::from(event)
+        },
+        closing,
+    );
 }
 
 /// Runs of a chain are at least a second apart, so that a tight loop cannot flood the server.
@@ -111,12 +134,20 @@ fn backoff(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -> 
     if a.cron_schedule.is_empty() || !asked.is_zero() {
         return asked.max(wait);
     }
-    cron::backoff(&a.cron_schedule, tx.ctx.now, tx.ctx.now).unwrap_or_default().max(wait)
+    cron::backoff(&a.cron_schedule, tx.ctx.now, tx.ctx.now)
+        .unwrap_or_default()
+        .max(wait)
 }
 
 fn successor(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -> StartWorkflow {
     let state = tx.state();
-    let or = |given: &str, kept: &str| if given.is_empty() { kept.to_owned() } else { given.to_owned() };
+    let or = |given: &str, kept: &str| {
+        if given.is_empty() {
+            kept.to_owned()
+        } else {
+            given.to_owned()
+        }
+    };
     let or_span = |given: Option<&prost_types::Duration>, kept: i64| {
         let given = duration_from_proto(given);
         if given.is_zero() { span(kept) } else { given }
@@ -124,7 +155,10 @@ fn successor(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -
     StartWorkflow {
         namespace_id: state.namespace_id.clone(),
         workflow_id: state.workflow_id.clone(),
-        workflow_type: or(a.workflow_type.as_ref().map_or("", |k| &k.name), &state.workflow_type),
+        workflow_type: or(
+            a.workflow_type.as_ref().map_or("", |k| &k.name),
+            &state.workflow_type,
+        ),
         task_queue: or(a.task_queue.as_ref().map_or("", |q| &q.name), &state.task_queue),
         input: a.input.clone(),
         header: a.header.clone(),
@@ -154,9 +188,12 @@ fn continued_attributes(
     run_id: &str,
     completed_event_id: i64,
 ) -> Attributes {
-    Attributes::WorkflowExecutionContinuedAsNewEventAttributes(Box::new(WorkflowExecutionContinuedAsNewEventAttributes {
+    Attributes::WorkflowExecutionContinuedAsNewEventAttributes(Box::new(
+        WorkflowExecutionContinuedAsNewEventAttributes {
             new_execution_run_id: run_id.to_owned(),
-            workflow_type: Some(WorkflowType { name: workflow.workflow_type.clone() }),
+            workflow_type: Some(WorkflowType {
+                name: workflow.workflow_type.clone(),
+            }),
             task_queue: Some(TaskQueue {
                 name: workflow.task_queue.clone(),
                 kind: TaskQueueKind::Normal.into(),
@@ -169,10 +206,12 @@ fn continued_attributes(
             backoff_start_interval: a.backoff_start_interval,
             initiator: a.initiator,
             failure: a.failure.clone(),
+            inherit_build_id: a.inherit_build_id,
             last_completion_result: a.last_completion_result.clone(),
             header: a.header.clone(),
             memo: a.memo.clone(),
             search_attributes: a.search_attributes.clone(),
             ..Default::default()
-        }))
+        },
+    ))
 }

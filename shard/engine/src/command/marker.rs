@@ -38,5 +38,8 @@ pub(super) fn record(tx: &mut Tx<'_>, a: RecordMarkerCommandAttributes, origin: 
         header: a.header,
         failure: a.failure,
     }));
-    tx.emit(Draft { user_metadata: origin.metadata, ..Draft::from(event) });
+    tx.emit(Draft {
+        user_metadata: origin.metadata,
+        ..Draft::from(event)
+    });
 }

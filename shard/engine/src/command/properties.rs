@@ -2,7 +2,9 @@
 
 use prost::Message;
 use proto::temporal::{
-    command::v1::{ModifyWorkflowPropertiesCommandAttributes, UpsertWorkflowSearchAttributesCommandAttributes},
+    command::v1::{
+        ModifyWorkflowPropertiesCommandAttributes, UpsertWorkflowSearchAttributesCommandAttributes,
+    },
     enums::v1::WorkflowTaskFailedCause as Cause,
     history::v1::{
         UpsertWorkflowSearchAttributesEventAttributes, WorkflowPropertiesModifiedEventAttributes,
@@ -19,7 +21,10 @@ use crate::{
 
 /// The names and types of search attributes are checked before the step: the engine does not know them.
 pub(super) fn check_search(a: &UpsertWorkflowSearchAttributesCommandAttributes) -> Result<(), Invalid> {
-    if a.search_attributes.as_ref().is_none_or(|attributes| attributes.indexed_fields.is_empty()) {
+    if a.search_attributes
+        .as_ref()
+        .is_none_or(|attributes| attributes.indexed_fields.is_empty())
+    {
         return Err(Invalid::new(
             Cause::BadSearchAttributes,
             "SearchAttributes is not set on UpsertWorkflowSearchAttributesCommand.",
@@ -55,24 +60,29 @@ pub(super) fn upsert_search(
     a: UpsertWorkflowSearchAttributesCommandAttributes,
     origin: Origin,
 ) {
-    let event = Attributes::UpsertWorkflowSearchAttributesEventAttributes(Box::new(UpsertWorkflowSearchAttributesEventAttributes {
+    let event = Attributes::UpsertWorkflowSearchAttributesEventAttributes(Box::new(
+        UpsertWorkflowSearchAttributesEventAttributes {
             workflow_task_completed_event_id: origin.completed_event_id,
             search_attributes: a.search_attributes,
-        }));
-    tx.emit(Draft { user_metadata: origin.metadata, ..Draft::from(event) });
+        },
+    ));
+    tx.emit(Draft {
+        user_metadata: origin.metadata,
+        ..Draft::from(event)
+    });
     tx.index();
 }
 
-pub(super) fn modify_memo(
-    tx: &mut Tx<'_>,
-    a: ModifyWorkflowPropertiesCommandAttributes,
-    origin: Origin,
-) {
-    let event =
-        Attributes::WorkflowPropertiesModifiedEventAttributes(Box::new(WorkflowPropertiesModifiedEventAttributes {
+pub(super) fn modify_memo(tx: &mut Tx<'_>, a: ModifyWorkflowPropertiesCommandAttributes, origin: Origin) {
+    let event = Attributes::WorkflowPropertiesModifiedEventAttributes(Box::new(
+        WorkflowPropertiesModifiedEventAttributes {
             workflow_task_completed_event_id: origin.completed_event_id,
             upserted_memo: a.upserted_memo,
-        }));
-    tx.emit(Draft { user_metadata: origin.metadata, ..Draft::from(event) });
+        },
+    ));
+    tx.emit(Draft {
+        user_metadata: origin.metadata,
+        ..Draft::from(event)
+    });
     tx.index();
 }

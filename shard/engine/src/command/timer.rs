@@ -4,9 +4,7 @@ use proto::{
     temporal::{
         command::v1::{CancelTimerCommandAttributes, StartTimerCommandAttributes},
         enums::v1::{EventType, WorkflowTaskFailedCause as Cause},
-        history::v1::{
-            TimerCanceledEventAttributes, TimerStartedEventAttributes, history_event::Attributes,
-        },
+        history::v1::{TimerCanceledEventAttributes, TimerStartedEventAttributes, history_event::Attributes},
     },
     time::duration_from_proto,
 };
@@ -30,14 +28,26 @@ pub(super) fn check_start(
         return Err(bad("TimerId is not set on StartTimerCommand.".to_owned()));
     }
     if id.len() > ctx.limits.id_bytes {
-        return Err(bad(format!("TimerId on StartTimerCommand exceeds length limit. TimerId={id} Length={} Limit={}", id.len(), ctx.limits.id_bytes)));
+        return Err(bad(format!(
+            "TimerId on StartTimerCommand exceeds length limit. TimerId={id} Length={} Limit={}",
+            id.len(),
+            ctx.limits.id_bytes
+        )));
     }
-    if a.start_to_fire_timeout.as_ref().is_some_and(|t| t.seconds < 0 || t.nanos < 0) {
-        return Err(bad(format!("An invalid StartToFireTimeout is set on StartTimerCommand: negative duration. TimerId={id}")));
+    if a.start_to_fire_timeout
+        .as_ref()
+        .is_some_and(|t| t.seconds < 0 || t.nanos < 0)
+    {
+        return Err(bad(format!(
+            "An invalid StartToFireTimeout is set on StartTimerCommand: negative duration. TimerId={id}"
+        )));
     }
     let pending = run.state.timers.contains_key(id) && !seen.timers_canceled.contains(id);
     if pending || !seen.timers_started.insert(id.clone()) {
-        return Err(Invalid::new(Cause::StartTimerDuplicateId, format!("Timer with id={id} is already running")));
+        return Err(Invalid::new(
+            Cause::StartTimerDuplicateId,
+            format!("Timer with id={id} is already running"),
+        ));
     }
     Ok(())
 }
@@ -70,7 +80,10 @@ pub(super) fn start(tx: &mut Tx<'_>, a: StartTimerCommandAttributes, origin: Ori
         ))),
         workflow_task_completed_event_id: origin.completed_event_id,
     }));
-    tx.emit(Draft { user_metadata: origin.metadata, ..Draft::from(event) });
+    tx.emit(Draft {
+        user_metadata: origin.metadata,
+        ..Draft::from(event)
+    });
 }
 
 pub(super) fn cancel(tx: &mut Tx<'_>, a: CancelTimerCommandAttributes, origin: Origin) {
@@ -85,7 +98,10 @@ pub(super) fn cancel(tx: &mut Tx<'_>, a: CancelTimerCommandAttributes, origin: O
         workflow_task_completed_event_id: origin.completed_event_id,
         identity,
     }));
-    tx.emit(Draft { user_metadata: origin.metadata, ..Draft::from(event) });
+    tx.emit(Draft {
+        user_metadata: origin.metadata,
+        ..Draft::from(event)
+    });
 }
 
 /// Returns where in the buffer the timer's firing waits: a cancel undoes it (reference 2.5).
@@ -98,10 +114,13 @@ fn buffered_fire(run: &Run, id: &str) -> Option<usize> {
 }
 
 fn take_buffered_fire(tx: &mut Tx<'_>, id: &str) -> i64 {
-    let Some(at) = buffered_fire(tx.run, id) else { return 0 };
+    let Some(at) = buffered_fire(tx.run, id) else {
+        return 0;
+    };
     let mut started_event_id = 0;
     tx.note(|state| {
-        if let Some(Attributes::TimerFiredEventAttributes(a)) = state.buffered.remove(at).attributes.as_ref() {
+        if let Some(Attributes::TimerFiredEventAttributes(a)) = state.buffered.remove(at).attributes.as_ref()
+        {
             started_event_id = a.started_event_id;
         }
     });

@@ -18,7 +18,9 @@ pub(super) fn begin(mut tx: Tx<'_>, begin: &BeginTask) -> Result<Step, Rejection
         if task.request_id != begin.request_id {
             return Err(Rejection::Stale);
         }
-        let started = tx.run.started_task(&task, begin.sticky);
+        let mut started = tx.run.started_task(&task, begin.sticky);
+        started.messages = tx.send_updates(task.started_event_id);
+        started.queries = tx.send_queries();
         return Ok(tx.finish(Reply::WorkflowTask(Box::new(started))));
     }
     if task.sticky != begin.sticky || task.queue != begin.queue {

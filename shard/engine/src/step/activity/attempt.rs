@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::temporal::{
-    common::v1::{Priority, WorkflowExecution},
+    common::v1::{Priority, WorkerVersionStamp, WorkflowExecution},
     enums::v1::RetryState,
     failure::v1::Failure,
     history::v1::{ActivityTaskStartedEventAttributes, history_event::Attributes},
@@ -130,6 +130,7 @@ impl Tx<'_> {
             activity.backing_off = !wait.is_zero();
             activity.started_time = 0;
             activity.started_identity.clear();
+            activity.started_build_id.clear();
             activity.started_request_id.clear();
             activity.last_failure = last_failure;
         });
@@ -146,6 +147,7 @@ impl Tx<'_> {
         self.ensure_task();
     }
 
+    #[expect(deprecated, reason = "the stamp that tools show a worker's build by")]
     fn write_started(&mut self, id: i64) -> i64 {
         let started = self
             .state()
@@ -161,6 +163,7 @@ impl Tx<'_> {
                 request_id: activity.started_request_id.clone(),
                 attempt: activity.attempt,
                 last_failure: activity.last_failure.clone(),
+                worker_version: worker_version(&activity.started_build_id),
                 ..Default::default()
             }));
         self.emit_external(Draft {
@@ -168,4 +171,12 @@ impl Tx<'_> {
             ..Draft::from(event)
         })
     }
+}
+
+/// Returns the build as started events name it.
+fn worker_version(build_id: &str) -> Option<WorkerVersionStamp> {
+    (!build_id.is_empty()).then(|| WorkerVersionStamp {
+        build_id: build_id.to_owned(),
+        use_versioning: false,
+    })
 }
