@@ -10,6 +10,7 @@ warehouse, can be asked for its status by a query, and changes its delivery addr
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 import uuid
@@ -20,6 +21,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 TASK_QUEUE = "orders"
@@ -177,7 +179,8 @@ async def main() -> int:
     if not await reachable(arguments.address):
         print(f"no server at {arguments.address}; start one first", file=sys.stderr)
         return 1
-    client = await Client.connect(arguments.address, namespace=arguments.namespace)
+    runtime = Runtime(telemetry=TelemetryConfig())
+    client = await Client.connect(arguments.address, namespace=arguments.namespace, runtime=runtime)
     async with Worker(
         client,
         task_queue=TASK_QUEUE,
@@ -189,4 +192,8 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    code = asyncio.run(main())
+    # The SDK's threads must be gone before the interpreter goes, or it may abort. They end with the runtime, which is
+    # main's own (the default one would live on) and held by cycles around the client and the worker.
+    gc.collect()
+    sys.exit(code)

@@ -21,22 +21,14 @@ PY
 
 if "$python" -c 'import ensurepip' 2>/dev/null; then
     [ -x "$venv/bin/pip" ] || "$python" -m venv --clear "$venv"
-else
-    # Debian splits ensurepip into python3-venv; without it, run pip straight from its wheel.
+elif "$python" -m pip --version >/dev/null 2>&1; then
+    # Debian splits ensurepip into python3-venv; without it, the pip outside can put one inside.
     [ -x "$venv/bin/python" ] || "$python" -m venv --clear --without-pip "$venv"
-    "$venv/bin/python" - <<'PY'
-import hashlib, pathlib, subprocess, sys, tempfile, urllib.request
-
-URL = "https://files.pythonhosted.org/packages/29/a2/d40fb2460e883eca5199c62cfc2463fd261f760556ae6290f88488c362c0/pip-25.1.1-py3-none-any.whl"
-SHA256 = "2913a38a2abf4ea6b64ab507bd9e967f3b53dc1ede74b01b0931e1ce548751af"
-
-wheel = pathlib.Path(tempfile.mkdtemp()) / "pip-25.1.1-py3-none-any.whl"
-data = urllib.request.urlopen(URL, timeout=120).read()
-if hashlib.sha256(data).hexdigest() != SHA256:
-    sys.exit("compat: the pip wheel does not match its checksum")
-wheel.write_bytes(data)
-subprocess.run([sys.executable, f"{wheel}/pip", "install", "--quiet", str(wheel)], check=True)
-PY
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    [ -d "$site/pip" ] || "$python" -m pip install --quiet --disable-pip-version-check --target "$site" pip==25.1.1
+else
+    echo "compat: $python has neither ensurepip nor pip; on Debian and Ubuntu: apt-get install python3-venv" >&2
+    exit 1
 fi
 
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"

@@ -1,0 +1,148 @@
+"""Runs the official SDKs' own test environments and workers against this server.
+
+    python3 sdk.py --server ../../target/release/perdure [--only python|typescript]
+
+Prints one line per check and "N passed, M failed" last; the exit status is 0 when nothing failed. Needs what setup.sh
+makes, and for TypeScript node and npm: the packages are installed into sdk/typescript on the first run.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_HERE = pathlib.Path(__file__).resolve().parent
+_TYPESCRIPT = _HERE / "sdk" / "typescript"
+_START_SECONDS = 10.0
+_STOP_SECONDS = 10.0
+_PART_SECONDS = 75.0
+_INSTALL_SECONDS = 300.0
+
+
+def main() -> int:
+    parts: dict[str, Callable[[str], list[str]]] = {"python": _python, "typescript": _typescript}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", type=pathlib.Path, required=True, help="the server's program")
+    parser.add_argument("--only", choices=parts, help="run one part only")
+    arguments = parser.parse_args()
+    server = str(arguments.server.resolve())
+    if not os.access(server, os.X_OK):
+        print(f"no program at {server}", file=sys.stderr)
+        return 2
+    lines = [line for name, part in parts.items() if arguments.only in (None, name) for line in part(server)]
+    failed = sum(line.startswith("FAIL ") for line in lines)
+    print(f"{len(lines) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def _python(server: str) -> list[str]:
+    return _run("python", [f"{_HERE}/.venv/bin/python", f"{_HERE}/sdk/start_local.py", server])
+
+
+def _typescript(server: str) -> list[str]:
+    problem = _install_packages()
+    if problem:
+        return [_tell(f"FAIL typescript.install: {problem}")]
+    checks = ["node", str(_TYPESCRIPT / "checks.js")]
+    lines = _run("typescript.local", [*checks, "--server", server])
+    with _server(server) as address:
+        if address is None:
+            return [*lines, _tell("FAIL typescript.address: the server did not come up")]
+        return lines + _run("typescript.address", [*checks, "--address", address])
+
+
+def _install_packages() -> str | None:
+    """Installs the pinned packages unless they are there; gives what went wrong."""
+    manifest, stamp = _TYPESCRIPT / "package.json", _TYPESCRIPT / "node_modules" / ".manifest"
+    if stamp.exists() and stamp.read_bytes() == manifest.read_bytes():
+        return None
+    if not (shutil.which("node") and shutil.which("npm")):
+        return "node and npm are needed"
+    install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"]
+    try:
+        done = subprocess.run(install, cwd=_TYPESCRIPT, timeout=_INSTALL_SECONDS, capture_output=True, text=True)
+    except subprocess.TimeoutExpired:
+        return f"npm install was not done after {_INSTALL_SECONDS:g} s"
+    if done.returncode != 0:
+        print(done.stderr, file=sys.stderr)
+        return f"npm install ended with status {done.returncode}"
+    shutil.copyfile(manifest, stamp)
+    return None
+
+
+def _run(name: str, command: list[str]) -> list[str]:
+    """Runs one part to its end, prints its lines about checks and gives them."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(command, stdout=output, stderr=errors, start_new_session=True)
+        try:
+            child.wait(_PART_SECONDS)
+            problem = f"ended with status {child.returncode}" if child.returncode != 0 else None
+        except subprocess.TimeoutExpired:
+            problem = f"not done after {_PART_SECONDS:g} s"
+        _stop_group(child)
+        output.seek(0)
+        errors.seek(0)
+        lines = [_tell(line.rstrip()) for line in output if line.startswith(("ok ", "FAIL "))]
+        if problem and not any(line.startswith("FAIL ") for line in lines):
+            lines.append(_tell(f"FAIL {name}: {problem}"))
+        if problem:
+            print(errors.read()[-4000:], file=sys.stderr)
+    return lines or [_tell(f"FAIL {name}: nothing was checked")]
+
+
+def _tell(line: str) -> str:
+    print(line, flush=True)
+    return line
+
+
+@contextmanager
+def _server(server: str) -> Iterator[str | None]:
+    """Runs a server of its own for as long as the block runs and gives its address once it listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    start = [server, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
+    child = subprocess.Popen(
+        start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield f"127.0.0.1:{port}" if _listens(child, port) else None
+    finally:
+        _stop_group(child)
+
+
+def _listens(child: "subprocess.Popen[bytes]", port: int) -> bool:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def _stop_group(child: "subprocess.Popen[bytes]") -> None:
+    """Ends a child and what it left behind, such as a server that a test environment started."""
+    for number, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, None)):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(seconds)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
