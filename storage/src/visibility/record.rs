@@ -25,6 +25,7 @@ pub struct Record {
     pub version: u64,
     pub workflow_type: String,
     pub task_queue: String,
+    /// Running and Paused are the statuses of open runs, and of no others: queries for them look at open runs only.
     pub status: WorkflowExecutionStatus,
     pub start_time: Timestamp,
     /// When the first workflow task was or will be ready; later than `start_time` for a delayed start.
@@ -72,6 +73,7 @@ pub struct BrokenRecord(pub(super) &'static str);
 /// What is known of a run once it has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Close {
+    /// Not before the start, but for clocks that differ by less than an hour.
     pub time: Timestamp,
     pub history_length: i64,
     pub history_size_bytes: i64,
