@@ -4,11 +4,14 @@ use engine::{
     outcome::{Reply, Started, UpdateStage, UpdateStatus},
     trigger::{AdmitUpdate, Start, StartWith, StartWorkflow},
 };
-use proto::temporal::workflowservice::v1::{
-    ExecuteMultiOperationRequest, ExecuteMultiOperationResponse, StartWorkflowExecutionRequest,
-    UpdateWorkflowExecutionRequest,
-    execute_multi_operation_request::operation::Operation,
-    execute_multi_operation_response::{Response, response::Response as OperationResponse},
+use proto::{
+    ids::WorkflowKey,
+    temporal::workflowservice::v1::{
+        ExecuteMultiOperationRequest, ExecuteMultiOperationResponse, StartWorkflowExecutionRequest,
+        UpdateWorkflowExecutionRequest,
+        execute_multi_operation_request::operation::Operation,
+        execute_multi_operation_response::{Response, response::Response as OperationResponse},
+    },
 };
 
 use super::{start, update};
@@ -19,7 +22,7 @@ use crate::{
     limits,
     namespace::{Namespace, Waiting},
     render::update as render,
-    validate::{self, RunTarget},
+    validate,
 };
 
 pub(crate) async fn handle(
@@ -30,60 +33,19 @@ pub(crate) async fn handle(
     let namespace = frontend.namespaces.startable(&request.namespace).await?;
     let (start, update) = split(request)?;
     let workflow = parse_start(&namespace, start).map_err(start_failed)?;
-    let request_id = update
-        .request
-        .as_ref()
-        .map(|request| request.request_id.clone())
-        .unwrap_or_default();
     let update = parse_update(&namespace, update, &workflow.workflow_id).map_err(update_failed)?;
     let _waiting = namespace.wait(Waiting::Update)?;
-    let wait = update.wait;
-    let update_id = update
-        .request
-        .meta
-        .as_ref()
-        .map(|meta| meta.update_id.clone())
-        .unwrap_or_default();
     let key = validate::workflow(&namespace, workflow.workflow_id.clone());
-    let start_request_id = workflow.request_id.clone();
-    let both = Start {
-        workflow: Box::new(workflow),
-        with: StartWith::Update(Box::new(update)),
-    };
-    let Reply::StartedAndUpdated { started, update } = frontend.start(&key, both).await? else {
-        return Err(Error::unexpected_reply());
-    };
-    // An update that was there before is only told again.
-    let is_known = !started.started && update.as_ref().is_some_and(|status| status.outcome.is_some());
-    let status = match update.filter(|status| status.stage >= wait) {
-        Some(status) => *status,
-        None => {
-            let run_id = validate::run_id(&started.run_id).ok().flatten();
-            let target = RunTarget {
-                workflow: key.clone(),
-                run_id,
-            };
-            follow(frontend, call, &target, &update_id, wait)
-                .await
-                .map_err(|error| Error::MultiOperation {
-                    start: Box::new(Error::Ok),
-                    update: Box::new(error),
-                })?
-        }
-    };
     let workflow_id = key.workflow_id.as_str();
-    let started = Started {
-        eager: None,
-        ..*started
-    };
+    let start_request_id = workflow.request_id.clone();
+    let update_request_id = update.request.request_id.clone();
+    let (started, status) = execute(frontend, call, &key, workflow, update).await?;
+    let is_new = started.started;
     let mut started = start::render(frontend, &namespace, workflow_id, start_request_id, started).await?;
-    let mut updated = render::response(namespace.name(), workflow_id, request_id, status);
-    if !started.started {
+    if !is_new {
         started.first_execution_run_id.clear();
     }
-    if is_known {
-        (started.link, updated.link) = (None, None);
-    }
+    let updated = render::response(namespace.name(), workflow_id, update_request_id, status);
     let responses = [
         OperationResponse::StartWorkflow(started),
         OperationResponse::UpdateWorkflow(updated),
@@ -98,18 +60,33 @@ pub(crate) async fn handle(
     })
 }
 
-/// Waits for the stage that the caller wants, but not for ever.
-async fn follow(
+/// Starts and updates, and waits for the stage that the caller wants, but not for ever.
+async fn execute(
     frontend: &Frontend,
     call: &Call,
-    target: &RunTarget,
-    update_id: &str,
-    wait: UpdateStage,
-) -> Result<UpdateStatus, Error> {
-    let asked = update::ask(frontend, target, update_id, wait);
-    match tokio::time::timeout_at(call.started + limits::NEWS_WAIT_MAX, asked).await {
-        Ok(status) => status,
-        Err(_) => update::ask(frontend, target, update_id, UpdateStage::Unspecified).await,
+    key: &WorkflowKey,
+    workflow: StartWorkflow,
+    update: AdmitUpdate,
+) -> Result<(Started, UpdateStatus), Error> {
+    let both = |wait| Start {
+        workflow: Box::new(workflow.clone()),
+        with: StartWith::Update(Box::new(AdmitUpdate {
+            wait,
+            ..update.clone()
+        })),
+    };
+    let asked = frontend.start(key, both(update.wait));
+    let reply = match tokio::time::timeout_at(call.started + limits::NEWS_WAIT_MAX, asked).await {
+        Ok(reply) => reply?,
+        // Sent again, under the same request and update ids, it tells how far it got.
+        Err(_) => frontend.start(key, both(UpdateStage::Admitted)).await?,
+    };
+    match reply {
+        Reply::StartedAndUpdated {
+            started,
+            update: Some(status),
+        } => Ok((*started, *status)),
+        _ => Err(Error::unexpected_reply()),
     }
 }
 

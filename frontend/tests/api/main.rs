@@ -1,8 +1,11 @@
 //! The frontend from outside: a real server in this process, spoken to over gRPC.
 
 mod bad_input;
+mod history;
+mod http;
 mod namespaces;
 mod polls;
 mod server;
+mod tokens;
 mod transport;
 mod worker;

@@ -138,3 +138,19 @@ async fn health_and_stop() {
     server.served.await.expect("server").expect("served");
     assert!(server.frontend.is_draining());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_requests_are_read() {
+    let server = Server::start().await;
+    let gzip = tonic::codec::CompressionEncoding::Gzip;
+    let mut client = server.client().await.send_compressed(gzip);
+    let mut health = HealthClient::new(server.channel().await).send_compressed(gzip);
+    let rows = [
+        (
+            outcome(client.get_system_info(GetSystemInfoRequest {}).await),
+            "ok",
+        ),
+        (outcome(health.check(HealthCheckRequest::default()).await), "ok"),
+    ];
+    check(&rows);
+}
