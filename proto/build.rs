@@ -35,7 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn generate(descriptors: tonic_prost_build::FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
     let mut config = tonic_prost_build::Config::new();
-    config.enable_type_names().type_name_domain(["."], "type.googleapis.com");
+    config
+        .enable_type_names()
+        .type_name_domain(["."], "type.googleapis.com");
     tonic_prost_build::configure()
         .out_dir(out)
         .include_file("api.rs")
@@ -59,12 +61,17 @@ fn generate(descriptors: tonic_prost_build::FileDescriptorSet, out: &Path) -> Re
 /// Finds the `protos` folder of the package `temporalio-protos` that Cargo.lock pins.
 fn protos_folder() -> Result<PathBuf, Box<dyn Error>> {
     let manifest = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
-    let metadata = cargo_metadata::MetadataCommand::new().manifest_path(manifest).exec()?;
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .manifest_path(manifest)
+        .exec()?;
     let package = metadata
         .packages
         .iter()
         .find(|package| package.name.as_str() == "temporalio-protos")
         .ok_or("package temporalio-protos is not in Cargo.lock")?;
-    let folder = package.manifest_path.parent().ok_or("manifest path has no parent")?;
+    let folder = package
+        .manifest_path
+        .parent()
+        .ok_or("manifest path has no parent")?;
     Ok(folder.join("protos").into_std_path_buf())
 }

@@ -252,8 +252,12 @@ async fn pay(router: &Router, from: &RunTarget, delivery: &Delivery) -> Result<(
 /// Tells the parent of the child's end; a parent that was reset says which run to tell in its place.
 async fn report(router: &Router, mut to: RunTarget, closed: &ChildClosed) -> Result<(), AskError> {
     for _ in 0..RESETS_FOLLOWED {
-        let answer = router.ask(&to, Trigger::ChildClosed(Box::new(closed.clone()))).await;
-        let Ok(Reply::Forward { run_id }) = answer else { return settled(answer) };
+        let answer = router
+            .ask(&to, Trigger::ChildClosed(Box::new(closed.clone())))
+            .await;
+        let Ok(Reply::Forward { run_id }) = answer else {
+            return settled(answer);
+        };
         let Ok(run_id) = run_id.parse() else { return Ok(()) };
         to.run_id = Some(run_id);
     }

@@ -2,28 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
+use engine::{
+    outcome::{Rejection, Reply, StartedWorkflowTask},
+    trigger::{
+        BeginTask, CompleteWorkflowTask, Namespace, Start, StartWith, StartWorkflow, TaskRef, Trigger,
+    },
+};
+use matching::{handle::Polled, input::PollerInfo, output::Given};
 use perdure_cluster::{
     config::Config,
     host::{self, Host, Parts},
     router::{AskError, RunTarget},
 };
-use engine::{
-    outcome::{Rejection, Reply, StartedWorkflowTask},
-    trigger::{
-        BeginTask, CompleteWorkflowTask, Namespace, Signal, Start, StartWith, StartWorkflow, TaskRef, Trigger,
-    },
-};
-use matching::{
-    handle::Polled,
-    input::PollerInfo,
-    output::Given,
-};
 use proto::{
     ids::{NamespaceId, NodeId, QueueKey, RunId, TaskKind, WorkflowKey},
     temporal::{
-        command::v1::{
-            Command, CompleteWorkflowExecutionCommandAttributes, StartTimerCommandAttributes, command::Attributes,
-        },
+        command::v1::{Command, StartTimerCommandAttributes, command::Attributes},
         enums::v1::CommandType,
     },
     time::Timestamp,
@@ -39,11 +33,17 @@ const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);
 async fn node() -> Host {
     let store = Arc::new(MemoryStore::new());
     let entry = Entry {
-        namespace: Namespace { name: "default".to_owned(), retention: Duration::from_secs(3_600) },
+        namespace: Namespace {
+            name: "default".to_owned(),
+            retention: Duration::from_secs(3_600),
+        },
         schema: Schema::new("default", [].into()),
     };
     let parts = Parts {
-        node: NodeId { name: "node".into(), generation: 1 },
+        node: NodeId {
+            name: "node".into(),
+            generation: 1,
+        },
         store: store.clone(),
         registry: store,
         visibility: Arc::new(EmbeddedIndex::in_memory().expect("index")),
@@ -55,7 +55,10 @@ async fn node() -> Host {
 }
 
 fn key(id: &str) -> WorkflowKey {
-    WorkflowKey { namespace_id: NAMESPACE, workflow_id: id.into() }
+    WorkflowKey {
+        namespace_id: NAMESPACE,
+        workflow_id: id.into(),
+    }
 }
 
 fn begin(id: &str) -> Start {
@@ -68,11 +71,17 @@ fn begin(id: &str) -> Start {
         request_id: format!("start-{id}"),
         ..Default::default()
     };
-    Start { workflow: Box::new(workflow), with: StartWith::Nothing }
+    Start {
+        workflow: Box::new(workflow),
+        with: StartWith::Nothing,
+    }
 }
 
 fn now() -> Timestamp {
-    Timestamp::EPOCH + std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970")
+    Timestamp::EPOCH
+        + std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
 }
 
 async fn poll(host: &Host) -> (RunTarget, StartedWorkflowTask) {
@@ -84,10 +93,20 @@ async fn poll(host: &Host) -> (RunTarget, StartedWorkflowTask) {
     };
     let handle = host.router().queue(&queue).expect("queue");
     loop {
-        let polled = handle.poll(PollerInfo::default(), now() + Duration::from_secs(10)).await.expect("polled");
-        let Polled::Task(give) = polled else { panic!("no task came") };
-        let Given::Ticket(ticket) = give.task else { panic!("not a query") };
-        let target = RunTarget { workflow: ticket.run.workflow, run_id: Some(ticket.run.run_id) };
+        let polled = handle
+            .poll(PollerInfo::default(), now() + Duration::from_secs(10))
+            .await
+            .expect("polled");
+        let Polled::Task(give) = polled else {
+            panic!("no task came")
+        };
+        let Given::Ticket(ticket) = give.task else {
+            panic!("not a query")
+        };
+        let target = RunTarget {
+            workflow: ticket.run.workflow,
+            run_id: Some(ticket.run.run_id),
+        };
         let redeem = BeginTask {
             scheduled_event_id: ticket.scheduled_event_id,
             attempt: ticket.attempt,
@@ -96,7 +115,11 @@ async fn poll(host: &Host) -> (RunTarget, StartedWorkflowTask) {
             request_id: "poll".to_owned(),
             ..Default::default()
         };
-        match host.router().ask(&target, Trigger::BeginWorkflowTask(Box::new(redeem))).await {
+        match host
+            .router()
+            .ask(&target, Trigger::BeginWorkflowTask(Box::new(redeem)))
+            .await
+        {
             Ok(Reply::WorkflowTask(task)) => return (target, *task),
             Err(AskError::Rejected(Rejection::Stale)) => {}
             other => panic!("unexpected answer: {other:?}"),
@@ -115,16 +138,19 @@ async fn complete(host: &Host, target: &RunTarget, task: &StartedWorkflowTask, c
         commands,
         ..Default::default()
     };
-    let reply = host.router().ask(target, Trigger::CompleteWorkflowTask(Box::new(done))).await;
+    let reply = host
+        .router()
+        .ask(target, Trigger::CompleteWorkflowTask(Box::new(done)))
+        .await;
     assert!(matches!(reply, Ok(Reply::WorkflowTaskCompleted(_))), "{reply:?}");
 }
 
 fn end() -> Command {
     Command {
         command_type: CommandType::CompleteWorkflowExecution.into(),
-        attributes: Some(Attributes::CompleteWorkflowExecutionCommandAttributes(Box::new(
-            CompleteWorkflowExecutionCommandAttributes::default(),
-        ))),
+        attributes: Some(Attributes::CompleteWorkflowExecutionCommandAttributes(
+            Box::default(),
+        )),
         ..Default::default()
     }
 }
@@ -132,16 +158,23 @@ fn end() -> Command {
 fn timer(id: &str, millis: i32) -> Command {
     Command {
         command_type: CommandType::StartTimer.into(),
-        attributes: Some(Attributes::StartTimerCommandAttributes(Box::new(StartTimerCommandAttributes {
-            timer_id: id.to_owned(),
-            start_to_fire_timeout: Some(prost_types::Duration { seconds: 0, nanos: millis * 1_000_000 }),
-        }))),
+        attributes: Some(Attributes::StartTimerCommandAttributes(Box::new(
+            StartTimerCommandAttributes {
+                timer_id: id.to_owned(),
+                start_to_fire_timeout: Some(prost_types::Duration {
+                    seconds: 0,
+                    nanos: millis * 1_000_000,
+                }),
+            },
+        ))),
         ..Default::default()
     }
 }
 
 async fn wait_closed(host: &Host, target: &RunTarget) -> i64 {
-    let wait = Trigger::Position { wait_after: Some(i64::MAX) };
+    let wait = Trigger::Position {
+        wait_after: Some(i64::MAX),
+    };
     match host.router().ask(target, wait).await.expect("position") {
         Reply::Position(position) => {
             assert!(!position.open);
@@ -154,8 +187,14 @@ async fn wait_closed(host: &Host, target: &RunTarget) -> i64 {
 #[tokio::test]
 async fn workflow_runs_to_its_end() {
     let host = node().await;
-    let started = host.router().start(&key("order-1"), begin("order-1")).await.expect("started");
-    let Reply::Started(started) = started else { panic!("{started:?}") };
+    let started = host
+        .router()
+        .start(&key("order-1"), begin("order-1"))
+        .await
+        .expect("started");
+    let Reply::Started(started) = started else {
+        panic!("{started:?}")
+    };
     let (target, task) = poll(&host).await;
     assert_eq!(target.run_id, started.run_id.parse::<RunId>().ok());
     assert_eq!((task.started_event_id, task.next_event_id), (3, 4));
@@ -179,7 +218,10 @@ async fn many_workflows_share_queue_and_shards() {
         complete(&host, &target, &task, vec![end()]).await;
     }
     for n in 0..200 {
-        let target = RunTarget { workflow: key(&format!("order-{n}")), run_id: None };
+        let target = RunTarget {
+            workflow: key(&format!("order-{n}")),
+            run_id: None,
+        };
         wait_closed(&host, &target).await;
     }
     host.stop().await;
@@ -188,8 +230,14 @@ async fn many_workflows_share_queue_and_shards() {
 #[tokio::test]
 async fn signal_to_nobody_is_not_found() {
     let host = node().await;
-    let target = RunTarget { workflow: key("nobody"), run_id: None };
-    let answer = host.router().ask(&target, Trigger::Signal(Box::new(Signal::default()))).await;
-    assert!(matches!(answer, Err(AskError::Rejected(Rejection::NotFound(_)))), "{answer:?}");
+    let target = RunTarget {
+        workflow: key("nobody"),
+        run_id: None,
+    };
+    let answer = host.router().ask(&target, Trigger::Signal(Box::default())).await;
+    assert!(
+        matches!(answer, Err(AskError::Rejected(Rejection::NotFound(_)))),
+        "{answer:?}"
+    );
     host.stop().await;
 }

@@ -121,7 +121,10 @@ impl WorkflowKey {
 
     #[must_use]
     pub fn run(&self, run_id: RunId) -> RunKey {
-        RunKey { workflow: self.clone(), run_id }
+        RunKey {
+            workflow: self.clone(),
+            run_id,
+        }
     }
 }
 

@@ -49,7 +49,11 @@ impl Timestamp {
     /// Reads the API's time; times beyond what 64-bit nanoseconds hold are clamped.
     #[must_use]
     pub fn from_proto(time: &prost_types::Timestamp) -> Self {
-        Self(time.seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(i64::from(time.nanos)))
+        Self(
+            time.seconds
+                .saturating_mul(NANOS_PER_SECOND)
+                .saturating_add(i64::from(time.nanos)),
+        )
     }
 }
 
@@ -58,7 +62,10 @@ impl Add<Duration> for Timestamp {
 
     /// Adds, staying at the largest time instead of overflowing.
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -66,13 +73,21 @@ impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09}", self.0.div_euclid(NANOS_PER_SECOND), self.0.rem_euclid(NANOS_PER_SECOND))
+        write!(
+            f,
+            "{}.{:09}",
+            self.0.div_euclid(NANOS_PER_SECOND),
+            self.0.rem_euclid(NANOS_PER_SECOND)
+        )
     }
 }
 
@@ -103,13 +118,22 @@ mod tests {
     #[test]
     fn times_before_the_epoch_keep_positive_nanos() {
         let time = Timestamp::from_nanos(-1);
-        assert_eq!(time.to_proto(), prost_types::Timestamp { seconds: -1, nanos: 999_999_999 });
+        assert_eq!(
+            time.to_proto(),
+            prost_types::Timestamp {
+                seconds: -1,
+                nanos: 999_999_999
+            }
+        );
         assert_eq!(Timestamp::from_proto(&time.to_proto()), time);
     }
 
     #[test]
     fn negative_span_is_not_set() {
-        let span = prost_types::Duration { seconds: -3, nanos: 0 };
+        let span = prost_types::Duration {
+            seconds: -3,
+            nanos: 0,
+        };
         assert_eq!(duration_from_proto(Some(&span)), Duration::ZERO);
     }
 }

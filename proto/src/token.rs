@@ -63,7 +63,11 @@ macro_rules! token {
 
             pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidToken> {
                 let token = Self::decode(bytes).map_err(|_| InvalidToken)?;
-                if token.version == VERSION { Ok(token) } else { Err(InvalidToken) }
+                if token.version == VERSION {
+                    Ok(token)
+                } else {
+                    Err(InvalidToken)
+                }
             }
         }
     };
@@ -78,7 +82,11 @@ mod tests {
 
     #[test]
     fn token_reads_what_it_writes() {
-        let token = TaskToken { workflow_id: "order-1".into(), attempt: 3, ..Default::default() };
+        let token = TaskToken {
+            workflow_id: "order-1".into(),
+            attempt: 3,
+            ..Default::default()
+        };
         let read = TaskToken::from_bytes(&token.to_bytes()).expect("own token");
         assert_eq!((read.workflow_id.as_str(), read.attempt), ("order-1", 3));
     }

@@ -200,7 +200,11 @@ impl ReadyTasks {
         if complete && !std::mem::take(&mut held.missed) {
             self.held.remove(&queue);
             // Nothing is held back any more: the queue forgets the shard.
-            out.push(Output::HeldBack { queue, count: 0, oldest: Timestamp::EPOCH });
+            out.push(Output::HeldBack {
+                queue,
+                count: 0,
+                oldest: Timestamp::EPOCH,
+            });
         } else if held.credit > 0 {
             held.scan(queue, out);
         } else {
@@ -224,7 +228,7 @@ impl ReadyTasks {
             if *announced >= RECOVERY_TICKETS_MAX {
                 // The rest of this queue waits for credit; go on behind it.
                 let at = Timestamp::from_nanos(task.scheduled_time);
-                let mut held = Held::at(row.key.clone(), at);
+                let mut held = Held::at(row.key, at);
                 held.count = 1;
                 out.push(Output::HeldBack {
                     queue: queue.clone(),

@@ -21,7 +21,8 @@ fn faults_lose_nothing_and_stop_nothing() {
         let seed = seed.parse().expect("PERDURE_SEED is a number");
         return run(seed);
     }
-    let seeds = std::env::var("PERDURE_SEEDS").map_or(SEEDS, |n| n.parse().expect("PERDURE_SEEDS is a number"));
+    let seeds =
+        std::env::var("PERDURE_SEEDS").map_or(SEEDS, |n| n.parse().expect("PERDURE_SEEDS is a number"));
     for seed in 0..seeds {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
             eprintln!("seed {seed} failed: run it alone with PERDURE_SEED={seed}");

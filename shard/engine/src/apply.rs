@@ -649,5 +649,8 @@ pub(crate) fn is_real(event_id: i64) -> bool {
 
 #[expect(deprecated, reason = "the field that tools show a worker's build by")]
 fn build_of_started(a: &proto::temporal::history::v1::WorkflowTaskStartedEventAttributes) -> String {
-    a.worker_version.as_ref().map(|version| version.build_id.clone()).unwrap_or_default()
+    a.worker_version
+        .as_ref()
+        .map(|version| version.build_id.clone())
+        .unwrap_or_default()
 }

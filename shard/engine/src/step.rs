@@ -37,30 +37,39 @@ pub fn step(run: &mut Run, trigger: Trigger, ctx: &Context<'_>) -> Result<Step, 
         Trigger::Describe => Ok(read(Reply::Description(Box::new(describe::describe(run, ctx))))),
         Trigger::Position { .. } => Ok(read(Reply::Position(Box::new(describe::position(run))))),
         Trigger::ResetSticky => Ok(reset_sticky(Tx::new(run, ctx))),
-        Trigger::StickyUnavailable { scheduled_event_id, attempt } => {
-            Ok(leave_sticky_queue(Tx::new(run, ctx), scheduled_event_id, attempt))
-        }
+        Trigger::StickyUnavailable {
+            scheduled_event_id,
+            attempt,
+        } => Ok(leave_sticky_queue(Tx::new(run, ctx), scheduled_event_id, attempt)),
         Trigger::BeginWorkflowTask(begin) => begin_workflow_task::begin(Tx::new(run, ctx), &begin),
         Trigger::CompleteWorkflowTask(done) => complete_workflow_task::complete(Tx::new(run, ctx), *done),
         Trigger::FailWorkflowTask(failed) => fail_workflow_task::fail(Tx::new(run, ctx), *failed),
         Trigger::BeginActivity(begin) => activity::begin(Tx::new(run, ctx), &begin),
-        Trigger::CompleteActivity { activity, result, identity } => {
-            activity::complete(Tx::new(run, ctx), &activity, result, identity)
-        }
+        Trigger::CompleteActivity {
+            activity,
+            result,
+            identity,
+        } => activity::complete(Tx::new(run, ctx), &activity, result, identity),
         Trigger::FailActivity(failed) => activity::fail(Tx::new(run, ctx), *failed),
-        Trigger::CancelActivity { activity, details, identity } => {
-            activity::cancel(Tx::new(run, ctx), &activity, details, identity)
-        }
-        Trigger::Heartbeat { activity, details, identity } => {
-            activity::heartbeat(Tx::new(run, ctx), &activity, details, identity)
-        }
+        Trigger::CancelActivity {
+            activity,
+            details,
+            identity,
+        } => activity::cancel(Tx::new(run, ctx), &activity, details, identity),
+        Trigger::Heartbeat {
+            activity,
+            details,
+            identity,
+        } => activity::heartbeat(Tx::new(run, ctx), &activity, details, identity),
         Trigger::Wake => Ok(wake::wake(Tx::new(run, ctx))),
-        Trigger::ChildStarted { initiated_event_id, run_id } => {
-            child::started(Tx::new(run, ctx), initiated_event_id, run_id)
-        }
-        Trigger::ChildStartFailed { initiated_event_id, cause } => {
-            child::start_failed(Tx::new(run, ctx), initiated_event_id, cause)
-        }
+        Trigger::ChildStarted {
+            initiated_event_id,
+            run_id,
+        } => child::started(Tx::new(run, ctx), initiated_event_id, run_id),
+        Trigger::ChildStartFailed {
+            initiated_event_id,
+            cause,
+        } => child::start_failed(Tx::new(run, ctx), initiated_event_id, cause),
         Trigger::FirstTaskScheduled { initiated_event_id } => {
             child::first_task_scheduled(Tx::new(run, ctx), initiated_event_id)
         }
@@ -71,12 +80,14 @@ pub fn step(run: &mut Run, trigger: Trigger, ctx: &Context<'_>) -> Result<Step, 
             child::close_policy_applied(Tx::new(run, ctx), initiated_event_id)
         }
         Trigger::ReportDelivered => child::report_delivered(Tx::new(run, ctx)),
-        Trigger::ExternalSignalDone { initiated_event_id, result } => {
-            external::signal_done(Tx::new(run, ctx), initiated_event_id, result)
-        }
-        Trigger::ExternalCancelDone { initiated_event_id, result } => {
-            external::cancel_done(Tx::new(run, ctx), initiated_event_id, result)
-        }
+        Trigger::ExternalSignalDone {
+            initiated_event_id,
+            result,
+        } => external::signal_done(Tx::new(run, ctx), initiated_event_id, result),
+        Trigger::ExternalCancelDone {
+            initiated_event_id,
+            result,
+        } => external::cancel_done(Tx::new(run, ctx), initiated_event_id, result),
         Trigger::DeliveryFailed { id } => {
             run.live.in_flight.remove(&id);
             Ok(Tx::new(run, ctx).finish(Reply::Done))
@@ -86,7 +97,10 @@ pub fn step(run: &mut Run, trigger: Trigger, ctx: &Context<'_>) -> Result<Step, 
 
 /// A step that changes nothing.
 fn read(reply: Reply) -> Step {
-    Step { reply, ..Step::default() }
+    Step {
+        reply,
+        ..Step::default()
+    }
 }
 
 fn reset_sticky(mut tx: Tx<'_>) -> Step {
@@ -104,7 +118,9 @@ fn leave_sticky_queue(mut tx: Tx<'_>, scheduled_event_id: i64, attempt: i32) -> 
             && task.scheduled_event_id == scheduled_event_id
             && task.attempt == attempt
     });
-    let Some(mut task) = waits.filter(|_| tx.run.is_open()) else { return tx.finish(Reply::Done) };
+    let Some(mut task) = waits.filter(|_| tx.run.is_open()) else {
+        return tx.finish(Reply::Done);
+    };
     tx.withdraw_task();
     task.sticky = false;
     task.queue.clone_from(&tx.run.state.task_queue);

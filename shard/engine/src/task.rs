@@ -118,7 +118,10 @@ impl Tx<'_> {
             return;
         };
         self.run.state.task = None;
-        self.materialise(&task);
+        self.materialise(&WorkflowTask {
+            identity: String::new(),
+            ..task.clone()
+        });
         task.speculative = false;
         task.transient = false;
         if !task.sticky {

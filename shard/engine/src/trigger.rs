@@ -6,8 +6,8 @@ use proto::{
     temporal::{
         command::v1::Command,
         common::v1::{
-            Callback, Header, Link, Memo, MeteringMetadata, Payloads, Priority, RetryPolicy, SearchAttributes,
-            WorkflowExecution,
+            Callback, Header, Link, Memo, MeteringMetadata, Payloads, Priority, RetryPolicy,
+            SearchAttributes, WorkflowExecution,
         },
         enums::v1::{
             QueryRejectCondition, StartChildWorkflowExecutionFailedCause, WorkflowExecutionStatus,
@@ -74,7 +74,10 @@ pub enum Trigger {
     },
     ResetSticky,
     /// The sticky queue has no worker: a task that waits there goes to the workflow's own queue.
-    StickyUnavailable { scheduled_event_id: i64, attempt: i32 },
+    StickyUnavailable {
+        scheduled_event_id: i64,
+        attempt: i32,
+    },
 
     // The worker's calls.
     BeginWorkflowTask(Box<BeginTask>),

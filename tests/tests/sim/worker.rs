@@ -4,8 +4,7 @@ use engine::outcome::StartedWorkflowTask;
 use prost::Message;
 use proto::temporal::{
     command::v1::{
-        Command, CompleteWorkflowExecutionCommandAttributes, ScheduleActivityTaskCommandAttributes,
-        StartTimerCommandAttributes, command::Attributes,
+        Command, ScheduleActivityTaskCommandAttributes, StartTimerCommandAttributes, command::Attributes,
     },
     common::v1::ActivityType,
     enums::v1::{CommandType, EventType},
@@ -14,10 +13,10 @@ use proto::temporal::{
 };
 
 /// Signals that the workflow waits for.
-pub const SIGNALS: usize = 2;
+pub(crate) const SIGNALS: usize = 2;
 
 /// Returns what the workflow does next, from its whole history.
-pub fn decide(events: &[HistoryEvent]) -> Vec<Command> {
+pub(crate) fn decide(events: &[HistoryEvent]) -> Vec<Command> {
     let count = |kind: EventType| events.iter().filter(|event| event.event_type() == kind).count();
     if count(EventType::ActivityTaskScheduled) == 0 {
         return vec![activity(), timer()];
@@ -29,7 +28,7 @@ pub fn decide(events: &[HistoryEvent]) -> Vec<Command> {
 }
 
 /// Puts the history together that the worker is sent: nodes from the store, then those from the shard's memory.
-pub fn history(stored: Vec<(i64, bytes::Bytes)>, task: &StartedWorkflowTask) -> Vec<HistoryEvent> {
+pub(crate) fn history(stored: Vec<(i64, bytes::Bytes)>, task: &StartedWorkflowTask) -> Vec<HistoryEvent> {
     let recent_from = task.recent.first().map_or(i64::MAX, |(id, _)| *id);
     let old = stored.into_iter().filter(|(id, _)| *id < recent_from);
     let mut events: Vec<HistoryEvent> = old
@@ -39,15 +38,27 @@ pub fn history(stored: Vec<(i64, bytes::Bytes)>, task: &StartedWorkflowTask) -> 
         .collect();
     events.extend(task.transient.iter().cloned());
     for (index, event) in events.iter().enumerate() {
-        assert_eq!(event.event_id, index as i64 + 1, "history that a worker sees is dense");
+        assert_eq!(
+            event.event_id,
+            index as i64 + 1,
+            "history that a worker sees is dense"
+        );
     }
     let last = events.last().expect("history has events");
-    assert_eq!(last.event_type(), EventType::WorkflowTaskStarted, "history ends with the task's start");
+    assert_eq!(
+        last.event_type(),
+        EventType::WorkflowTaskStarted,
+        "history ends with the task's start"
+    );
     events
 }
 
 fn command(kind: CommandType, attributes: Attributes) -> Command {
-    Command { command_type: kind.into(), attributes: Some(attributes), ..Default::default() }
+    Command {
+        command_type: kind.into(),
+        attributes: Some(attributes),
+        ..Default::default()
+    }
 }
 
 fn activity() -> Command {
@@ -56,8 +67,13 @@ fn activity() -> Command {
         CommandType::ScheduleActivityTask,
         Attributes::ScheduleActivityTaskCommandAttributes(Box::new(ScheduleActivityTaskCommandAttributes {
             activity_id: "pay".to_owned(),
-            activity_type: Some(ActivityType { name: "pay".to_owned() }),
-            task_queue: Some(TaskQueue { name: "orders".to_owned(), ..Default::default() }),
+            activity_type: Some(ActivityType {
+                name: "pay".to_owned(),
+            }),
+            task_queue: Some(TaskQueue {
+                name: "orders".to_owned(),
+                ..Default::default()
+            }),
             start_to_close_timeout: span(10),
             ..Default::default()
         })),
@@ -77,8 +93,6 @@ fn timer() -> Command {
 fn end() -> Command {
     command(
         CommandType::CompleteWorkflowExecution,
-        Attributes::CompleteWorkflowExecutionCommandAttributes(Box::new(
-            CompleteWorkflowExecutionCommandAttributes::default(),
-        )),
+        Attributes::CompleteWorkflowExecutionCommandAttributes(Box::default()),
     )
 }

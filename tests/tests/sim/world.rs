@@ -13,8 +13,8 @@ use engine::{
     limits::Limits,
     outcome::{Reply, StartedActivity, StartedWorkflowTask},
     trigger::{
-        ActivityRef, BeginTask, CompleteWorkflowTask, Namespace, Signal, Start, StartWith, StartWorkflow, TaskRef,
-        Trigger,
+        ActivityRef, BeginTask, CompleteWorkflowTask, Namespace, Signal, Start, StartWith, StartWorkflow,
+        TaskRef, Trigger,
     },
 };
 use matching::{
@@ -92,7 +92,7 @@ struct Model {
     ended: BTreeSet<String>,
 }
 
-pub struct World {
+pub(crate) struct World {
     random: Random,
     now: Timestamp,
     store: MemoryStore,
@@ -110,7 +110,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             random: Random::new(seed),
             now: Timestamp::from_seconds(1_000_000),
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Runs the world to its end. Returns a digest of all that happened.
-    pub fn run(mut self) -> u64 {
+    pub(crate) fn run(mut self) -> u64 {
         self.recover();
         for _ in 0..FAULTY_STEPS {
             self.step();
@@ -198,7 +198,9 @@ impl World {
 
     /// Whether the client ever tried to start it.
     fn asked(&self, id: &str) -> bool {
-        self.waiting.values().all(|waiting| !matches!(waiting, Waiting::Start(other) if other == id))
+        self.waiting
+            .values()
+            .all(|waiting| !matches!(waiting, Waiting::Start(other) if other == id))
     }
 
     fn nothing_open(&self) -> bool {
@@ -223,8 +225,14 @@ impl World {
             request_id: format!("start-{id}"),
             ..Default::default()
         };
-        let start = Start { workflow: Box::new(workflow), with: StartWith::Nothing };
-        let target = RunTarget { workflow: key(&id), run_id: None };
+        let start = Start {
+            workflow: Box::new(workflow),
+            with: StartWith::Nothing,
+        };
+        let target = RunTarget {
+            workflow: key(&id),
+            run_id: None,
+        };
         self.ask(target, Request::Start(start), Waiting::Start(id));
     }
 
@@ -235,24 +243,49 @@ impl World {
 
     fn signal_one(&mut self, n: usize, request: usize) {
         let (id, request_id) = (format!("order-{n}"), format!("signal-{n}-{request}"));
-        let signal =
-            Signal { name: "go".to_owned(), request_id: request_id.clone(), ..Default::default() };
-        let target = RunTarget { workflow: key(&id), run_id: None };
-        self.ask(target, Request::Step(Trigger::Signal(Box::new(signal))), Waiting::Signal(id, request_id));
+        let signal = Signal {
+            name: "go".to_owned(),
+            request_id: request_id.clone(),
+            ..Default::default()
+        };
+        let target = RunTarget {
+            workflow: key(&id),
+            run_id: None,
+        };
+        self.ask(
+            target,
+            Request::Step(Trigger::Signal(Box::new(signal))),
+            Waiting::Signal(id, request_id),
+        );
     }
 
     // The worker.
 
     fn poll(&mut self, kind: TaskKind) {
-        let queue = QueueKey { namespace_id: NAMESPACE, kind, sticky: false, name: "orders".into() };
+        let queue = QueueKey {
+            namespace_id: NAMESPACE,
+            kind,
+            sticky: false,
+            name: "orders".into(),
+        };
         let token = PollToken(self.token());
         self.polls.insert(token, queue.clone());
         let deadline = self.now + Duration::from_secs(20);
-        self.to_queue(&queue, QueueInput::Poll { token, poller: PollerInfo::default(), deadline });
+        self.tell_queue(
+            &queue,
+            QueueInput::Poll {
+                token,
+                poller: PollerInfo::default(),
+                deadline,
+            },
+        );
     }
 
     fn redeem(&mut self, queue: &QueueKey, ticket: Ticket) {
-        let target = RunTarget { workflow: ticket.run.workflow, run_id: Some(ticket.run.run_id) };
+        let target = RunTarget {
+            workflow: ticket.run.workflow,
+            run_id: Some(ticket.run.run_id),
+        };
         let begin = Box::new(BeginTask {
             scheduled_event_id: ticket.scheduled_event_id,
             attempt: ticket.attempt,
@@ -292,7 +325,11 @@ impl World {
             ..Default::default()
         };
         let trigger = Trigger::CompleteWorkflowTask(Box::new(done));
-        self.ask(target, Request::Step(trigger), Waiting::Complete { workflow, ends });
+        self.ask(
+            target,
+            Request::Step(trigger),
+            Waiting::Complete { workflow, ends },
+        );
     }
 
     fn act(&mut self, target: RunTarget, activity: &StartedActivity) {
@@ -317,7 +354,11 @@ impl World {
         if self.mail.is_empty() {
             return;
         }
-        let at = if self.faulty { self.random.below(self.mail.len()) } else { 0 };
+        let at = if self.faulty {
+            self.random.below(self.mail.len())
+        } else {
+            0
+        };
         let mail = self.mail.remove(at);
         let hint = matches!(mail, Mail::ToQueue(..) | Mail::Redeem(..));
         if self.faulty && hint && self.random.one_in(12) {
@@ -327,7 +368,7 @@ impl World {
             self.mail.push(mail.clone()); // Comes again.
         }
         match mail {
-            Mail::ToQueue(queue, input) => self.to_queue(&queue, input),
+            Mail::ToQueue(queue, input) => self.tell_queue(&queue, input),
             Mail::Redeem(queue, ticket) => self.redeem(&queue, ticket),
             Mail::ToShard(Message::Refused(queue, ticket, why)) => {
                 let task = engine::effect::ReadyTask {
@@ -343,25 +384,39 @@ impl World {
                     priority: ticket.priority.key(),
                     speculative: false,
                 };
-                self.feed(Input::Refused { queue, run: ticket.run, task, why });
+                self.feed(Input::Refused {
+                    queue,
+                    run: ticket.run,
+                    task,
+                    why,
+                });
             }
             Mail::ToShard(Message::Credit(queue, free)) => self.feed(Input::Credit { queue, free }),
             Mail::ToShard(Message::Indexed(run, version)) => {
-                self.feed(Input::Indexed { runs: vec![(run, version)] });
+                self.feed(Input::Indexed {
+                    runs: vec![(run, version)],
+                });
             }
         }
     }
 
     fn pass_time(&mut self) {
         let due = self.shard.as_ref().and_then(|(shard, _)| shard.next_deadline());
-        let queues = self.queues.values().filter_map(|queue| queue.next_deadline()).map(|(at, _)| at);
-        let next = queues.chain(due).min().unwrap_or(self.now + Duration::from_secs(1));
+        let queues = self
+            .queues
+            .values()
+            .filter_map(|queue| queue.next_deadline())
+            .map(|(at, _)| at);
+        let next = queues
+            .chain(due)
+            .min()
+            .unwrap_or(self.now + Duration::from_secs(1));
         let random = self.now + Duration::from_millis(self.random.below(2_000) as u64);
         self.now = if self.faulty { random } else { next.max(self.now) };
         self.feed(Input::Tick);
         let queues: Vec<_> = self.queues.keys().cloned().collect();
         for queue in queues {
-            self.to_queue(&queue, QueueInput::Tick);
+            self.tell_queue(&queue, QueueInput::Tick);
         }
     }
 
@@ -386,10 +441,16 @@ impl World {
     }
 
     fn recover(&mut self) {
-        let node = NodeId { name: "node".into(), generation: 1 };
+        let node = NodeId {
+            name: "node".into(),
+            generation: 1,
+        };
         let lease = ready(self.store.acquire(SHARD, &node)).expect("lease");
         let entry = Entry {
-            namespace: Namespace { name: "default".to_owned(), retention: Duration::from_secs(86_400) },
+            namespace: Namespace {
+                name: "default".to_owned(),
+                retention: Duration::from_secs(86_400),
+            },
             schema: Schema::new("default", BTreeMap::new()),
         };
         let mut seed = [0; 16];
@@ -419,7 +480,11 @@ impl World {
         let (lease, number) = (lease.clone(), batch.number);
         let gives_up = self.faulty && self.random.one_in(12);
         let lands = !gives_up || self.random.one_in(2);
-        let result = if lands { ready(self.store.commit(&lease, batch)) } else { Ok(()) };
+        let result = if lands {
+            ready(self.store.commit(&lease, batch))
+        } else {
+            Ok(())
+        };
         result.expect("only one owner commits");
         if gives_up {
             let error = CommitError::GaveUp("simulated".to_owned());
@@ -439,7 +504,11 @@ impl World {
     fn ask(&mut self, target: RunTarget, request: Request, waiting: Waiting) {
         let token = Token(self.token());
         self.waiting.insert(token, waiting);
-        self.feed(Input::Ask { token: Some(token), target, request });
+        self.feed(Input::Ask {
+            token: Some(token),
+            target,
+            request,
+        });
     }
 
     fn feed(&mut self, input: Input) {
@@ -479,12 +548,19 @@ impl World {
                     self.mail.push(Mail::ToQueue(queue, QueueInput::Announce(ticket)));
                 }
                 Output::HeldBack { queue, count, oldest } => {
-                    let input = QueueInput::HeldBack { shard: SHARD, count, oldest };
+                    let input = QueueInput::HeldBack {
+                        shard: SHARD,
+                        count,
+                        oldest,
+                    };
                     self.mail.push(Mail::ToQueue(queue, input));
                 }
                 Output::Index { run, update } => {
-                    let storage::visibility::Update::Upsert(record) = *update else { continue };
-                    self.mail.push(Mail::ToShard(Message::Indexed(run, record.version)));
+                    let storage::visibility::Update::Upsert(record) = *update else {
+                        continue;
+                    };
+                    self.mail
+                        .push(Mail::ToShard(Message::Indexed(run, record.version)));
                 }
                 Output::Stop(_) => {
                     self.shard = None;
@@ -499,16 +575,21 @@ impl World {
         }
     }
 
-    fn to_queue(&mut self, key: &QueueKey, input: QueueInput) {
+    fn tell_queue(&mut self, key: &QueueKey, input: QueueInput) {
         let now = self.now;
-        let queue = self.queues.entry(key.clone()).or_insert_with(|| Queue::new(key, Arc::default(), now));
+        let queue = self
+            .queues
+            .entry(key.clone())
+            .or_insert_with(|| Queue::new(key, Arc::default(), now));
         let mut out = Vec::new();
         queue.handle(input, now, &mut out);
         for output in out {
             match output {
                 QueueOutput::Give { token, give } => {
                     self.polls.remove(&token);
-                    let Given::Ticket(ticket) = give.task else { continue };
+                    let Given::Ticket(ticket) = give.task else {
+                        continue;
+                    };
                     self.mail.push(Mail::Redeem(key.clone(), ticket));
                 }
                 QueueOutput::Empty(token) | QueueOutput::PollRefused(token) => {
@@ -520,7 +601,8 @@ impl World {
                         QueueRefusal::StickyWorkerUnavailable => Refusal::StickyWorkerUnavailable,
                         QueueRefusal::Draining => Refusal::Draining,
                     };
-                    self.mail.push(Mail::ToShard(Message::Refused(key.clone(), ticket, why)));
+                    self.mail
+                        .push(Mail::ToShard(Message::Refused(key.clone(), ticket, why)));
                 }
                 QueueOutput::Credit { free, .. } => {
                     self.mail.push(Mail::ToShard(Message::Credit(key.clone(), free)));
@@ -531,21 +613,28 @@ impl World {
     }
 
     fn answered(&mut self, token: Token, reply: Result<Reply, AskError>) {
-        let Some(waiting) = self.waiting.remove(&token) else { return };
+        let Some(waiting) = self.waiting.remove(&token) else {
+            return;
+        };
         match (waiting, reply) {
             (Waiting::Start(id), Ok(Reply::Started(started))) => {
-                let known = self.model.runs.entry(id).or_insert_with(|| started.run_id.clone());
-                assert_eq!(*known, started.run_id, "a start that is sent again gives the same run");
+                let known = self
+                    .model
+                    .runs
+                    .entry(id)
+                    .or_insert_with(|| started.run_id.clone());
+                assert_eq!(
+                    *known, started.run_id,
+                    "a start that is sent again gives the same run"
+                );
             }
             (Waiting::Signal(id, request), Ok(Reply::Signaled { .. })) => {
                 self.model.signals.entry(id).or_default().insert(request);
             }
             (Waiting::Begin(target), Ok(Reply::WorkflowTask(task))) => self.work(target, *task),
             (Waiting::Begin(target), Ok(Reply::Activity(activity))) => self.act(target, &activity),
-            (Waiting::Complete { workflow, ends }, Ok(Reply::WorkflowTaskCompleted(_))) => {
-                if ends {
-                    assert!(self.model.ended.insert(workflow), "a workflow ends once");
-                }
+            (Waiting::Complete { workflow, ends: true }, Ok(Reply::WorkflowTaskCompleted(_))) => {
+                assert!(self.model.ended.insert(workflow), "a workflow ends once");
             }
             _ => {}
         }
@@ -554,9 +643,14 @@ impl World {
     // What is there.
 
     fn stored(&self, target: &RunTarget, to: i64) -> Vec<(i64, bytes::Bytes)> {
-        let Some(run_id) = target.run_id else { return Vec::new() };
+        let Some(run_id) = target.run_id else {
+            return Vec::new();
+        };
         let range = HistoryRange {
-            history: HistoryKey { namespace_id: NAMESPACE, run_id },
+            history: HistoryKey {
+                namespace_id: NAMESPACE,
+                run_id,
+            },
             from_event_id: 1,
             to_event_id: to,
             reverse: false,
@@ -564,12 +658,18 @@ impl World {
             max_bytes: usize::MAX,
         };
         let nodes = ready(self.store.history(range)).expect("history");
-        nodes.into_iter().map(|node| (node.first_event_id, node.events)).collect()
+        nodes
+            .into_iter()
+            .map(|node| (node.first_event_id, node.events))
+            .collect()
     }
 
     fn events(&self, id: &str) -> Vec<HistoryEvent> {
         let run_id = self.model.runs.get(id).and_then(|run| run.parse().ok());
-        let target = RunTarget { workflow: key(id), run_id };
+        let target = RunTarget {
+            workflow: key(id),
+            run_id,
+        };
         let nodes = self.stored(&target, i64::MAX);
         nodes
             .into_iter()
@@ -582,7 +682,9 @@ impl World {
     }
 
     fn is_closed(&self, id: &str) -> bool {
-        self.events(id).last().is_some_and(|event| event.event_type() == EventType::WorkflowExecutionCompleted)
+        self.events(id)
+            .last()
+            .is_some_and(|event| event.event_type() == EventType::WorkflowExecutionCompleted)
     }
 
     /// Compares what was acknowledged with what is stored.
@@ -592,8 +694,9 @@ impl World {
             for (index, event) in events.iter().enumerate() {
                 assert_eq!(event.event_id, index as i64 + 1, "history is dense");
             }
-            let ends =
-                events.iter().filter(|event| event.event_type() == EventType::WorkflowExecutionCompleted);
+            let ends = events
+                .iter()
+                .filter(|event| event.event_type() == EventType::WorkflowExecutionCompleted);
             assert_eq!(ends.count(), 1, "{id} ends once");
             for request in self.model.signals.get(id).into_iter().flatten() {
                 let times = events.iter().filter(|event| is_signal(event, request)).count();
@@ -617,7 +720,10 @@ fn is_signal(event: &HistoryEvent, request: &str) -> bool {
 }
 
 fn key(id: &str) -> WorkflowKey {
-    WorkflowKey { namespace_id: NAMESPACE, workflow_id: id.into() }
+    WorkflowKey {
+        namespace_id: NAMESPACE,
+        workflow_id: id.into(),
+    }
 }
 
 /// Takes the result of a future that needs nothing to wait for.

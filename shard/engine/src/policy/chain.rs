@@ -38,7 +38,11 @@ pub(crate) struct Next {
 impl Next {
     /// Nothing follows, for this reason.
     pub(crate) fn ends(retry_state: RetryState) -> Self {
-        Self { retry_state, run_id: String::new(), run: None }
+        Self {
+            retry_state,
+            run_id: String::new(),
+            run: None,
+        }
     }
 }
 
@@ -94,7 +98,13 @@ fn retry_decision(tx: &Tx<'_>, outcome: &Outcome) -> retry::Decision {
         Outcome::Failed(failure) => Some(failure),
         Outcome::TimedOut => None,
     };
-    retry::decide(policy, state.attempt, failure, tx.ctx.now, time(state.execution_expiration))
+    retry::decide(
+        policy,
+        state.attempt,
+        failure,
+        tx.ctx.now,
+        time(state.execution_expiration),
+    )
 }
 
 fn failure_of(outcome: &Outcome) -> Option<Failure> {
@@ -126,7 +136,9 @@ pub(crate) fn carried_reset_points(tx: &mut Tx<'_>) -> Option<ResetPoints> {
 
 /// Starts the same again, as it was when it started.
 fn follow(tx: &mut Tx<'_>, lineage: Lineage, retry_state: RetryState) -> Next {
-    let Some(started) = tx.state().started.clone() else { return Next::ends(retry_state) };
+    let Some(started) = tx.state().started.clone() else {
+        return Next::ends(retry_state);
+    };
     let run_id = tx.fresh_id();
     let mut workflow = again(tx, *started);
     workflow.request_id = tx.fresh_id();
@@ -141,7 +153,11 @@ fn follow(tx: &mut Tx<'_>, lineage: Lineage, retry_state: RetryState) -> Next {
         ..lineage
     };
     let (run, _) = new_run(workflow, lineage, run_id.clone(), StartWith::Nothing, tx.ctx);
-    Next { retry_state, run_id, run: Some(run) }
+    Next {
+        retry_state,
+        run_id,
+        run: Some(run),
+    }
 }
 
 fn again(tx: &Tx<'_>, started: WorkflowExecutionStartedEventAttributes) -> StartWorkflow {

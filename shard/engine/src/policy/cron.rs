@@ -45,7 +45,10 @@ pub fn parse(text: &str) -> Result<Cron, InvalidCron> {
     let (zone, text) = match text.strip_prefix("CRON_TZ=").or_else(|| text.strip_prefix("TZ=")) {
         Some(rest) => {
             let (name, rest) = rest.split_once(' ').ok_or_else(|| invalid("missing fields"))?;
-            (TimeZone::get(name).map_err(|_| invalid("unknown time zone"))?, rest.trim())
+            (
+                TimeZone::get(name).map_err(|_| invalid("unknown time zone"))?,
+                rest.trim(),
+            )
         }
         None => (TimeZone::UTC, text.trim()),
     };
@@ -53,7 +56,10 @@ pub fn parse(text: &str) -> Result<Cron, InvalidCron> {
         let span = parse_span(span.trim()).ok_or_else(|| invalid("bad duration"))?;
         // Less than a second is taken for a second.
         let span = Duration::from_secs(span.as_secs().max(1));
-        return Ok(Cron { zone, rule: Rule::Every(span) });
+        return Ok(Cron {
+            zone,
+            rule: Rule::Every(span),
+        });
     }
     let text = match text {
         "@yearly" | "@annually" => "0 0 1 1 *",
@@ -76,11 +82,15 @@ pub fn parse(text: &str) -> Result<Cron, InvalidCron> {
         any_day: days.starts_with(['*', '?']),
         any_weekday: weekdays.starts_with(['*', '?']),
     };
-    Ok(Cron { zone, rule: Rule::Fields(Box::new(fields)) })
+    Ok(Cron {
+        zone,
+        rule: Rule::Fields(Box::new(fields)),
+    })
 }
 
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// Returns how long a run that closes at `close` waits for the next time of the schedule; the grid of `@every`
@@ -90,7 +100,9 @@ pub fn backoff(text: &str, start: Timestamp, close: Timestamp) -> Option<Duratio
     let next = parse(text).ok()?.next_after(start, close)?;
     let wait = next.since(close);
     // Whole seconds, rounded up, as the official server does.
-    Some(Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)))
+    Some(Duration::from_secs(
+        wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
+    ))
 }
 
 impl Cron {
@@ -105,7 +117,9 @@ impl Cron {
             Rule::Fields(fields) => {
                 let from = Instant::from_nanosecond(i128::from(close.nanos())).ok()?;
                 let next = fields.next_after(&from.to_zoned(self.zone.clone()))?;
-                i64::try_from(next.timestamp().as_nanosecond()).ok().map(Timestamp::from_nanos)
+                i64::try_from(next.timestamp().as_nanosecond())
+                    .ok()
+                    .map(Timestamp::from_nanos)
             }
         }
     }
@@ -118,14 +132,26 @@ fn whole_seconds(time: Timestamp) -> i64 {
 
 impl Fields {
     fn next_after(&self, from: &Zoned) -> Option<Zoned> {
-        let mut at = from.datetime().with().second(0).subsec_nanosecond(0).build().ok()?;
+        let mut at = from
+            .datetime()
+            .with()
+            .second(0)
+            .subsec_nanosecond(0)
+            .build()
+            .ok()?;
         at = at.checked_add(jiff::Span::new().minutes(1)).ok()?;
         let last_year = at.year().saturating_add(YEARS_AHEAD);
         while at.year() <= last_year {
             if !has(self.months, at.month()) || !self.matches_day(at.date()) {
                 at = at.date().tomorrow().ok()?.at(0, 0, 0, 0);
             } else if !has(self.hours, at.hour()) {
-                at = at.with().minute(0).build().ok()?.checked_add(jiff::Span::new().hours(1)).ok()?;
+                at = at
+                    .with()
+                    .minute(0)
+                    .build()
+                    .ok()?
+                    .checked_add(jiff::Span::new().hours(1))
+                    .ok()?;
             } else if !has(self.minutes, at.minute()) {
                 at = at.checked_add(jiff::Span::new().minutes(1)).ok()?;
             } else {
@@ -143,7 +169,11 @@ impl Fields {
     fn matches_day(&self, date: civil::Date) -> bool {
         let day = has(self.days, date.day());
         let weekday = has(self.weekdays, date.weekday().to_sunday_zero_offset());
-        if self.any_day || self.any_weekday { day && weekday } else { day || weekday }
+        if self.any_day || self.any_weekday {
+            day && weekday
+        } else {
+            day || weekday
+        }
     }
 }
 
@@ -233,7 +263,11 @@ mod tests {
 
     #[test]
     fn every_keeps_to_the_grid_of_the_start() {
-        let wait = backoff("@every 10s", at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:23.5Z"));
+        let wait = backoff(
+            "@every 10s",
+            at("2026-01-01T00:00:00Z"),
+            at("2026-01-01T00:00:23.5Z"),
+        );
         assert_eq!(wait, Some(Duration::from_secs(7)));
     }
 
@@ -244,12 +278,25 @@ mod tests {
             at("2026-03-29T00:00:00Z"),
             at("2026-03-29T00:00:00Z"),
         );
-        assert_eq!(wait, Some(Duration::from_secs(364 * 86_400 + 23 * 3600 + 30 * 60 + 3600)));
+        assert_eq!(
+            wait,
+            Some(Duration::from_secs(364 * 86_400 + 23 * 3600 + 30 * 60 + 3600))
+        );
     }
 
     #[test]
     fn malformed_schedules_are_refused() {
-        for text in ["", "* * * *", "61 * * * *", "* * * * 8", "@every", "@every x", "CRON_TZ=Nowhere 0 0 * * *", "5-1 * * * *", "*/0 * * * *"] {
+        for text in [
+            "",
+            "* * * *",
+            "61 * * * *",
+            "* * * * 8",
+            "@every",
+            "@every x",
+            "CRON_TZ=Nowhere 0 0 * * *",
+            "5-1 * * * *",
+            "*/0 * * * *",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

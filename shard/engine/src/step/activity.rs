@@ -50,7 +50,9 @@ pub(super) fn begin(mut tx: Tx<'_>, begin: &BeginTask) -> Result<Step, Rejection
     if !repeated {
         tx.withdraw_activity(id);
         tx.start_activity(id, begin.identity.clone(), begin.request_id.clone());
-        tx.note_activity(id, |activity| activity.started_build_id.clone_from(&begin.build_id));
+        tx.note_activity(id, |activity| {
+            activity.started_build_id.clone_from(&begin.build_id)
+        });
     }
     let started = tx
         .state()

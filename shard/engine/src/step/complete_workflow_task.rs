@@ -22,8 +22,7 @@ use crate::{
 
 pub(super) fn complete(mut tx: Tx<'_>, request: CompleteWorkflowTask) -> Result<Step, Rejection> {
     check_task(tx.run, &request.task)?;
-    let is_heartbeat =
-        request.force_new_task && request.commands.is_empty() && request.messages.is_empty();
+    let is_heartbeat = request.force_new_task && request.commands.is_empty() && request.messages.is_empty();
     if is_heartbeat && heartbeats_too_long(&tx) {
         tx.end_task(TaskEnd::TimedOut(TimeoutType::StartToClose));
         let reply = Rejection::NotFound("workflow task heartbeat timeout".to_owned());
@@ -55,7 +54,9 @@ pub(super) fn check_task(run: &Run, told: &TaskRef) -> Result<(), Rejection> {
 }
 
 fn heartbeats_too_long(tx: &Tx<'_>) -> bool {
-    let Some(task) = tx.state().task.as_ref() else { return false };
+    let Some(task) = tx.state().task.as_ref() else {
+        return false;
+    };
     let since = tx.now().saturating_sub(task.original_scheduled_time);
     span(since) >= tx.ctx.limits.heartbeat_chain
 }
@@ -66,7 +67,10 @@ fn check_commands(tx: &Tx<'_>, request: &CompleteWorkflowTask) -> Result<(), Inv
         command::check(tx.run, tx.ctx, command, &mut seen)?;
     }
     update::check_messages(tx.run, tx.ctx, request)?;
-    let closes = request.commands.last().is_some_and(|command| command::is_close(command.command_type()));
+    let closes = request
+        .commands
+        .last()
+        .is_some_and(|command| command::is_close(command.command_type()));
     if closes && has_unhandled(tx.run, &request.commands) {
         return Err(Invalid::new(Cause::UnhandledCommand, ""));
     }
@@ -92,7 +96,11 @@ fn has_unhandled(run: &Run, commands: &[proto::temporal::command::v1::Command]) 
 fn fail_task(mut tx: Tx<'_>, invalid: Invalid, identity: String) -> Result<Step, Rejection> {
     let name = cause_name(invalid.cause);
     let unhandled = invalid.cause == Cause::UnhandledCommand;
-    let message = if invalid.message.is_empty() { name } else { format!("{name}: {}", invalid.message) };
+    let message = if invalid.message.is_empty() {
+        name
+    } else {
+        format!("{name}: {}", invalid.message)
+    };
     let rejection = Rejection::InvalidArgument(message.clone());
     let attempt = tx.state().task.as_ref().map_or(1, |task| task.attempt);
     if attempt > 1 && !unhandled && !invalid.terminate {
@@ -103,7 +111,11 @@ fn fail_task(mut tx: Tx<'_>, invalid: Invalid, identity: String) -> Result<Step,
         failure_info: Some(FailureInfo::ServerFailureInfo(ServerFailureInfo::default())),
         ..Default::default()
     };
-    tx.drop_task(TaskEnd::Failed { cause: invalid.cause, failure: Some(failure), identity });
+    tx.drop_task(TaskEnd::Failed {
+        cause: invalid.cause,
+        failure: Some(failure),
+        identity,
+    });
     if invalid.terminate {
         tx.terminate(server_terminate(&message));
     } else {
@@ -115,7 +127,9 @@ fn fail_task(mut tx: Tx<'_>, invalid: Invalid, identity: String) -> Result<Step,
 
 /// Returns the cause as the official server prints it.
 fn cause_name(cause: Cause) -> String {
-    let name = cause.as_str_name().trim_start_matches("WORKFLOW_TASK_FAILED_CAUSE_");
+    let name = cause
+        .as_str_name()
+        .trim_start_matches("WORKFLOW_TASK_FAILED_CAUSE_");
     name.split('_')
         .map(|word| {
             let (head, tail) = word.split_at(1.min(word.len()));
@@ -133,7 +147,10 @@ fn vanish(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
     }
     update::reject_unprocessed(&mut tx);
     query::answer_queries(&mut tx, std::mem::take(&mut request.query_results), false);
-    let mut done = WorkflowTaskCompleted { reset_history_event_id: back_to, ..Default::default() };
+    let mut done = WorkflowTaskCompleted {
+        reset_history_event_id: back_to,
+        ..Default::default()
+    };
     if update::has_admitted(tx.run) {
         tx.schedule_speculative_task();
         if request.return_new_task {
@@ -144,7 +161,9 @@ fn vanish(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
 }
 
 fn apply(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
-    let Some(task) = tx.state().task.clone() else { return tx.finish(Reply::Done) };
+    let Some(task) = tx.state().task.clone() else {
+        return tx.finish(Reply::Done);
+    };
     let chain = (request.force_new_task && request.commands.is_empty() && request.messages.is_empty())
         .then_some(task.original_scheduled_time);
     let completed_event_id = write_completed(&mut tx, &request, &task);
@@ -167,9 +186,18 @@ fn apply(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
         }
     }
     for command in std::mem::take(&mut request.commands) {
-        command::apply(&mut tx, command, completed_event_id, &request.identity, &mut applied);
+        command::apply(
+            &mut tx,
+            command,
+            completed_event_id,
+            &request.identity,
+            &mut applied,
+        );
     }
-    for message in loose.into_iter().chain(std::mem::take(&mut applied.messages).into_values()) {
+    for message in loose
+        .into_iter()
+        .chain(std::mem::take(&mut applied.messages).into_values())
+    {
         update::worker_message(&mut tx, message, completed_event_id);
     }
     if tx.run.is_open() {
@@ -224,7 +252,11 @@ fn start_inline(
 
 /// An old SDK's checksum is its build's id.
 fn build_of(request: &CompleteWorkflowTask) -> &str {
-    if request.build_id.is_empty() { &request.binary_checksum } else { &request.build_id }
+    if request.build_id.is_empty() {
+        &request.binary_checksum
+    } else {
+        &request.build_id
+    }
 }
 
 fn names_message(commands: &[proto::temporal::command::v1::Command], id: &str) -> bool {
@@ -246,7 +278,11 @@ fn write_completed(
         tx.run.state.task = Some(task.clone());
     }
     let started_event_id = tx.state().next_event_id - 1;
-    let started_event_id = if task.transient { started_event_id } else { task.started_event_id };
+    let started_event_id = if task.transient {
+        started_event_id
+    } else {
+        task.started_event_id
+    };
     let attributes = tx.state().search_attributes.clone();
     let completed_event_id = tx.emit(completed_attributes(request, task, started_event_id));
     if tx.state().search_attributes != attributes {
@@ -264,7 +300,11 @@ fn completed_attributes(
 ) -> Attributes {
     let build_id = build_of(request);
     Attributes::WorkflowTaskCompletedEventAttributes(Box::new(WorkflowTaskCompletedEventAttributes {
-        scheduled_event_id: if task.transient { started_event_id - 1 } else { task.scheduled_event_id },
+        scheduled_event_id: if task.transient {
+            started_event_id - 1
+        } else {
+            task.scheduled_event_id
+        },
         started_event_id,
         identity: request.identity.clone(),
         worker_version: (!build_id.is_empty()).then(|| WorkerVersionStamp {
@@ -272,7 +312,7 @@ fn completed_attributes(
             use_versioning: false,
         }),
         sdk_metadata: request.sdk_metadata.clone(),
-        metering_metadata: request.metering.clone(),
+        metering_metadata: request.metering,
         ..Default::default()
     }))
 }

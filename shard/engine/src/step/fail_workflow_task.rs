@@ -14,12 +14,17 @@ use crate::{
 pub(super) fn fail(mut tx: Tx<'_>, request: FailWorkflowTask) -> Result<Step, Rejection> {
     check_task(tx.run, &request.task)?;
     let request_cause = request.cause;
-    let end =
-        TaskEnd::Failed { cause: request.cause, failure: request.failure, identity: request.identity };
+    let end = TaskEnd::Failed {
+        cause: request.cause,
+        failure: request.failure,
+        identity: request.identity,
+    };
     tx.drop_task(end);
     if request_cause == Cause::GrpcMessageTooLarge {
         // The worker would send the same again for ever.
-        tx.terminate(server_terminate("Worker attempted to send a message larger than the gRPC limit."));
+        tx.terminate(server_terminate(
+            "Worker attempted to send a message larger than the gRPC limit.",
+        ));
     } else {
         tx.ensure_task();
     }

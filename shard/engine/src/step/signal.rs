@@ -24,7 +24,12 @@ pub(super) fn signal(mut tx: Tx<'_>, signal: Signal) -> Result<Step, Rejection> 
     if event_id != 0 {
         tx.ensure_task();
     }
-    Ok(tx.finish(Reply::Signaled { event_id, request_id, run_id, started: None }))
+    Ok(tx.finish(Reply::Signaled {
+        event_id,
+        request_id,
+        run_id,
+        started: None,
+    }))
 }
 
 /// Refuses a signal that the run cannot take.
@@ -33,21 +38,33 @@ pub(crate) fn check_signal(run: &Run, signal: &Signal, ctx: &Context<'_>) -> Res
         return Err(closed());
     }
     if is_itself(run, signal.from.as_ref()) {
-        return Err(Rejection::NotFound("workflow execution cannot signal itself".to_owned()));
+        return Err(Rejection::NotFound(
+            "workflow execution cannot signal itself".to_owned(),
+        ));
     }
     if signal.child_only && !is_from_parent(run, signal.from.as_ref()) {
-        return Err(Rejection::NotFound("workflow execution is not a child of the sender".to_owned()));
+        return Err(Rejection::NotFound(
+            "workflow execution is not a child of the sender".to_owned(),
+        ));
     }
     if seen(run, &signal.request_id) {
         return Ok(());
     }
-    if run.state.close_attempted && run.state.task.as_ref().is_some_and(|task| task.started_event_id != 0) {
+    if run.state.close_attempted
+        && run
+            .state
+            .task
+            .as_ref()
+            .is_some_and(|task| task.started_event_id != 0)
+    {
         return Err(Rejection::Busy(
             "Workflow can not be signaled because it is closing. Please retry.".to_owned(),
         ));
     }
     if run.state.signal_count >= ctx.limits.signals {
-        return Err(Rejection::InvalidArgument("exceeded workflow execution limit for signal events".to_owned()));
+        return Err(Rejection::InvalidArgument(
+            "exceeded workflow execution limit for signal events".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -58,16 +75,21 @@ pub(crate) fn apply_signal(tx: &mut Tx<'_>, signal: Signal) -> i64 {
         return 0;
     }
     let request_id = signal.request_id;
-    let event = Attributes::WorkflowExecutionSignaledEventAttributes(Box::new(WorkflowExecutionSignaledEventAttributes {
-        signal_name: signal.name,
-        input: signal.input,
-        identity: signal.identity,
-        header: signal.header,
-        external_workflow_execution: signal.from,
-        request_id: request_id.clone(),
-        ..Default::default()
-    }));
-    let event_id = tx.emit_external(Draft { links: signal.links, ..Draft::from(event) });
+    let event = Attributes::WorkflowExecutionSignaledEventAttributes(Box::new(
+        WorkflowExecutionSignaledEventAttributes {
+            signal_name: signal.name,
+            input: signal.input,
+            identity: signal.identity,
+            header: signal.header,
+            external_workflow_execution: signal.from,
+            request_id: request_id.clone(),
+            ..Default::default()
+        },
+    ));
+    let event_id = tx.emit_external(Draft {
+        links: signal.links,
+        ..Draft::from(event)
+    });
     if !request_id.is_empty() {
         tx.note(|state| state.signal_requests.extend_from_slice(&fingerprint(&request_id)));
     }
@@ -79,7 +101,10 @@ fn seen(run: &Run, request_id: &str) -> bool {
         return false;
     }
     let wanted = fingerprint(request_id);
-    run.state.signal_requests.chunks_exact(FINGERPRINT).any(|known| known == wanted)
+    run.state
+        .signal_requests
+        .chunks_exact(FINGERPRINT)
+        .any(|known| known == wanted)
 }
 
 /// Whether a workflow speaks to itself, which the official server answers as if nobody were there.
@@ -92,9 +117,7 @@ pub(super) fn is_from_parent(
     from: Option<&proto::temporal::common::v1::WorkflowExecution>,
 ) -> bool {
     match (&run.state.parent, from) {
-        (Some(parent), Some(from)) => {
-            parent.workflow_id == from.workflow_id && parent.run_id == from.run_id
-        }
+        (Some(parent), Some(from)) => parent.workflow_id == from.workflow_id && parent.run_id == from.run_id,
         _ => false,
     }
 }

@@ -10,7 +10,9 @@ use crate::{
 pub(super) fn terminate(mut tx: Tx<'_>, request: Terminate) -> Result<Step, Rejection> {
     check_chain(tx.run, &request.first_run_id)?;
     if request.child_only && !is_from_parent(tx.run, request.from.as_ref()) {
-        return Err(Rejection::NotFound("workflow execution is not a child of the sender".to_owned()));
+        return Err(Rejection::NotFound(
+            "workflow execution is not a child of the sender".to_owned(),
+        ));
     }
     if !tx.run.is_open() {
         return Err(closed());

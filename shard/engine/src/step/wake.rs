@@ -41,8 +41,17 @@ fn is_due(tx: &Tx<'_>, at: i64) -> bool {
 /// The run has used up its time (reference 2.12).
 fn time_out(tx: &mut Tx<'_>) {
     let expired = is_due(tx, tx.state().execution_expiration);
-    let next = if expired { chain::Next::ends(RetryState::Timeout) } else { chain::next(tx, &Outcome::TimedOut) };
-    if tx.state().task.as_ref().is_some_and(|task| task.started_event_id != 0) {
+    let next = if expired {
+        chain::Next::ends(RetryState::Timeout)
+    } else {
+        chain::next(tx, &Outcome::TimedOut)
+    };
+    if tx
+        .state()
+        .task
+        .as_ref()
+        .is_some_and(|task| task.started_event_id != 0)
+    {
         tx.drop_task(TaskEnd::Failed {
             cause: WorkflowTaskFailedCause::ForceCloseCommand,
             failure: None,
@@ -51,10 +60,12 @@ fn time_out(tx: &mut Tx<'_>) {
     } else {
         tx.keep_speculative_task();
     }
-    let event = Attributes::WorkflowExecutionTimedOutEventAttributes(Box::new(WorkflowExecutionTimedOutEventAttributes {
-        retry_state: next.retry_state.into(),
-        new_execution_run_id: next.run_id.clone(),
-    }));
+    let event = Attributes::WorkflowExecutionTimedOutEventAttributes(Box::new(
+        WorkflowExecutionTimedOutEventAttributes {
+            retry_state: next.retry_state.into(),
+            new_execution_run_id: next.run_id.clone(),
+        },
+    ));
     let closing = Closing {
         retry_state: next.retry_state.into(),
         chain_goes_on: next.run.is_some(),
@@ -78,7 +89,9 @@ fn end_backoff(tx: &mut Tx<'_>) {
 }
 
 fn time_out_task(tx: &mut Tx<'_>) {
-    let Some(task) = tx.state().task.clone() else { return };
+    let Some(task) = tx.state().task.clone() else {
+        return;
+    };
     if task.started_event_id == 0 {
         if is_due(tx, task.schedule_to_start_deadline) {
             tx.end_task(TaskEnd::TimedOut(TimeoutType::ScheduleToStart));
@@ -102,8 +115,10 @@ fn fire_timers(tx: &mut Tx<'_>) {
     }
     due.sort_unstable();
     for (_, started_event_id, timer_id) in due {
-        let event =
-            Attributes::TimerFiredEventAttributes(Box::new(TimerFiredEventAttributes { timer_id, started_event_id }));
+        let event = Attributes::TimerFiredEventAttributes(Box::new(TimerFiredEventAttributes {
+            timer_id,
+            started_event_id,
+        }));
         tx.emit_external(event);
     }
     tx.ensure_task();
