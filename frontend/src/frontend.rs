@@ -2,6 +2,7 @@
 //! a workflow.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,7 +18,10 @@ use proto::{
     temporal::enums::v1::NamespaceState,
     time::Timestamp,
 };
-use storage::registry::{Registry, RegistryError, RegistryTable, RegistryWrite};
+use storage::{
+    registry::{Registry, RegistryError, RegistryTable, RegistryWrite},
+    visibility::attributes::ValueType,
+};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -103,6 +107,23 @@ impl Frontend {
                 self.reclaims.add(namespace.id);
             }
         }
+        Ok(())
+    }
+
+    /// Adds search attributes, by name and name of the type, to a namespace; those that are there stay as they are.
+    pub async fn add_search_attributes(
+        &self,
+        namespace: &str,
+        attributes: &[(String, String)],
+    ) -> Result<(), OpenError> {
+        let mut typed = HashMap::new();
+        for (name, value_type) in attributes {
+            let value_type = ValueType::from_name(value_type)
+                .ok_or_else(|| OpenError(format!("search attribute {name}: unknown type {value_type}")))?;
+            typed.insert(name.clone(), value_type.to_api().into());
+        }
+        let namespace = self.namespaces.find(namespace).await?;
+        crate::operator::add_search_attributes::add(self, &namespace, &typed).await?;
         Ok(())
     }
 

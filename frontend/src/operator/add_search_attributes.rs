@@ -1,12 +1,20 @@
 //! AddSearchAttributes (reference 1.10): a name that is there already stays as it is.
 
+use std::collections::HashMap;
+
 use proto::temporal::{
     enums::v1::IndexedValueType,
     operatorservice::v1::{AddSearchAttributesRequest, AddSearchAttributesResponse},
 };
 use storage::visibility::attributes::{ValueType, is_reserved};
 
-use crate::{call::Call, error::Error, frontend::Frontend, limits};
+use crate::{
+    call::Call,
+    error::Error,
+    frontend::Frontend,
+    limits,
+    namespace::{Namespace, record::Record},
+};
 
 pub(crate) async fn handle(
     frontend: &Frontend,
@@ -17,11 +25,21 @@ pub(crate) async fn handle(
         return Err(Error::invalid("SearchAttributes are not set on request."));
     }
     let namespace = super::namespace(frontend, &request.namespace).await?;
-    for (name, value_type) in &request.search_attributes {
+    add(frontend, &namespace, &request.search_attributes).await?;
+    Ok(AddSearchAttributesResponse {})
+}
+
+/// Adds the attributes, by name and API type.
+pub(crate) async fn add(
+    frontend: &Frontend,
+    namespace: &Namespace,
+    attributes: &HashMap<String, i32>,
+) -> Result<(), Error> {
+    for (name, value_type) in attributes {
         check(name, *value_type)?;
     }
-    let add = |record: &mut crate::namespace::record::Record| {
-        for (name, value_type) in &request.search_attributes {
+    let merge = |record: &mut Record| {
+        for (name, value_type) in attributes {
             record
                 .search_attributes
                 .entry(name.clone())
@@ -37,9 +55,9 @@ pub(crate) async fn handle(
     };
     frontend
         .namespaces
-        .change(namespace.id, namespace.name(), add)
+        .change(namespace.id, namespace.name(), merge)
         .await?;
-    Ok(AddSearchAttributesResponse {})
+    Ok(())
 }
 
 fn check(name: &str, value_type: i32) -> Result<(), Error> {
