@@ -13,7 +13,6 @@ use std::{
 use cluster::host::{self, Host, Parts, StartError};
 use frontend::frontend::{DefaultNamespace, Frontend, OpenError, Options};
 use proto::ids::NodeId;
-use shard::namespaces::Namespaces;
 use storage::{
     embedded::{self, EmbeddedStore},
     memory::MemoryStore,
@@ -74,6 +73,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
     let stores = open(&config)?;
     let host = start_node(&config, &stores).await?;
     let frontend = Frontend::open(host.router().clone(), options(&config, &host)).await?;
+    for namespace in &config.namespaces {
+        frontend
+            .add_search_attributes(namespace, &config.search_attributes)
+            .await?;
+    }
     let address = listener.local_addr().unwrap_or(config.listen);
     println!(
         "Perdure {} answers on {address}; {}.",
@@ -200,7 +204,7 @@ async fn start_node(config: &Config, stores: &Stores) -> Result<Host, RunError> 
         registry: Arc::clone(&stores.registry),
         visibility: Arc::clone(&stores.visibility),
         config: config.cluster.clone(),
-        namespaces: Namespaces::default(),
+        namespaces: frontend::namespace::read(&*stores.registry).await?,
         seed: Arc::new(|| seed().unwrap_or_default()),
     };
     Ok(host::start(parts).await?)

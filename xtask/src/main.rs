@@ -1,6 +1,10 @@
 //! Developer tasks: `cargo xtask <task>`. The same commands run by hand and in CI.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on the terminal"
+)]
 
 use std::{
     env,
@@ -41,7 +45,15 @@ fn main() -> ExitCode {
 
 fn verify() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
-    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])
 }
 
 fn test() -> Result<(), String> {
@@ -56,7 +68,15 @@ fn test() -> Result<(), String> {
 fn simulate() -> Result<(), String> {
     const SEEDS: &str = "10000";
     let mut test = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    test.args(["test", "--release", "--locked", "--package", "perdure-tests", "--test", "sim"]);
+    test.args([
+        "test",
+        "--release",
+        "--locked",
+        "--package",
+        "perdure-tests",
+        "--test",
+        "sim",
+    ]);
     run(test.env("PERDURE_SEEDS", SEEDS).current_dir(root()))
 }
 
@@ -69,14 +89,27 @@ fn compat(args: &[String]) -> Result<(), String> {
     let folder = root().join("tests/compat");
     run(Command::new("sh").arg(folder.join("setup.sh")))?;
     let server = server_binary().display().to_string();
-    let ours = format!("{server} server start-dev --headless --ip 127.0.0.1 --port {{port}} --log-level error");
+    let ours =
+        format!("{server} server start-dev --headless --ip 127.0.0.1 --port {{port}} --log-level error");
     let mut compare = Command::new(folder.join(".venv/bin/python"));
-    compare.arg(folder.join("compare.py")).args(["--b", &ours]).args(args);
+    compare
+        .arg(folder.join("compare.py"))
+        .args(["--b", &ours])
+        .args(args);
     run(&mut compare)
 }
 
 fn chaos(args: &[String]) -> Result<(), String> {
-    let mut all = vec!["run", "--release", "--locked", "--package", "perdure-tests", "--bin", "chaos", "--"];
+    let mut all = vec![
+        "run",
+        "--release",
+        "--locked",
+        "--package",
+        "perdure-tests",
+        "--bin",
+        "chaos",
+        "--",
+    ];
     all.extend(args.iter().map(String::as_str));
     let server = server_binary().display().to_string();
     all.extend(["--server", &server]);
@@ -104,8 +137,14 @@ fn order() -> Result<(), String> {
 /// Asks the server to stop and waits for it.
 fn stop(server: &mut std::process::Child) -> Result<(), String> {
     run(Command::new("kill").args(["-TERM", &server.id().to_string()]))?;
-    let status = server.wait().map_err(|error| format!("wait for server: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("server ended with {status}")) }
+    let status = server
+        .wait()
+        .map_err(|error| format!("wait for server: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("server ended with {status}"))
+    }
 }
 
 fn server_binary() -> PathBuf {
@@ -114,7 +153,10 @@ fn server_binary() -> PathBuf {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }
 
 fn cargo(args: &[&str]) -> Result<(), String> {
@@ -125,7 +167,13 @@ fn cargo(args: &[&str]) -> Result<(), String> {
 fn run(command: &mut Command) -> Result<(), String> {
     println!("> {command:?}");
     let begun = Instant::now();
-    let status = command.status().map_err(|error| format!("start {command:?}: {error}"))?;
+    let status = command
+        .status()
+        .map_err(|error| format!("start {command:?}: {error}"))?;
     println!("  {:.0} s", begun.elapsed().as_secs_f32());
-    if status.success() { Ok(()) } else { Err(format!("failed: {command:?}")) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("failed: {command:?}"))
+    }
 }
