@@ -111,7 +111,7 @@ fn start_after_closed(
         };
     }
     if let (StartWith::Update(update), Some(run)) = (&with, run)
-        && update::is_known(run, update)
+        && update::is_completed(run, update)
     {
         return with_update(run, (**update).clone(), used(run), ctx);
     }

@@ -67,6 +67,13 @@ pub(crate) fn is_known(run: &Run, request: &AdmitUpdate) -> bool {
     status(run, &update_id(&request.request)).is_some()
 }
 
+/// Tells whether the update was completed by the workflow itself: only then does a closed run answer for it in place
+/// of a new one.
+pub(crate) fn is_completed(run: &Run, request: &AdmitUpdate) -> bool {
+    let update = run.state.updates.get(&update_id(&request.request));
+    update.is_some_and(|update| update.completed_event_id != 0)
+}
+
 /// Tells whether an update waits for a workflow task to carry it.
 pub(crate) fn has_admitted(run: &Run) -> bool {
     run.live
