@@ -276,9 +276,15 @@ impl Tx<'_> {
         let counts = !matches!(end, TaskEnd::TimedOut(TimeoutType::ScheduleToStart));
         self.run.state.task = None;
         if task.speculative {
-            // The official server does not say who had it.
+            // The official server says who had it only where that worker itself failed it.
+            let told = matches!(end, TaskEnd::Failed { .. });
+            let identity = if told {
+                task.identity.clone()
+            } else {
+                String::new()
+            };
             self.materialise(&WorkflowTask {
-                identity: String::new(),
+                identity,
                 ..task.clone()
             });
         }
