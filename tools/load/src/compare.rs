@@ -90,11 +90,23 @@ const FIGURES: [Figure; 12] = [
     ),
     (
         "CPU ms/workflow",
-        |run| run.server.map(|server| server.cpu_ms_per_workflow),
+        |run| {
+            run.server
+                .filter(|_| run.window_workflows > 0)
+                .map(|server| server.cpu_ms_per_workflow)
+        },
         false,
     ),
-    ("p50 ms", |run| Some(run.latency_ms.p50), false),
-    ("p99 ms", |run| Some(run.latency_ms.p99), false),
+    (
+        "p50 ms",
+        |run| (run.latency_ms.count > 0).then_some(run.latency_ms.p50),
+        false,
+    ),
+    (
+        "p99 ms",
+        |run| (run.latency_ms.count > 0).then_some(run.latency_ms.p99),
+        false,
+    ),
     (
         "resident MiB",
         |run| run.server.map(|server| server.rss_mib),
@@ -260,7 +272,7 @@ impl fmt::Display for Comparison {
         if self.is_rough() {
             write!(
                 f,
-                "\nROUGH: a window was shorter than three median latencies; give it a longer --duration"
+                "\nROUGH: a window was too short for its latency; give it a longer --duration"
             )?;
         }
         if !self.is_clean() {

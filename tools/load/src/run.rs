@@ -30,8 +30,10 @@ const READY_PATIENCE: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_millis(100);
 /// The warm-up waits at most so much longer for the first workflows to end.
 const WARM_UP_MORE_MAX: Duration = Duration::from_secs(60);
-/// A window shorter than so many median latencies is too short to tell rates from.
+/// A window shorter than so many median latencies is too short to tell rates from,
 const WINDOW_MEDIANS_MIN: f64 = 3.0;
+/// and so is one that fewer workflows ended in.
+const WINDOW_WORKFLOWS_MIN: u64 = 10;
 /// Between the last workflow falling asleep and watching them.
 const SETTLE: Duration = Duration::from_secs(5);
 const TERMINATE_CALLERS: usize = 16;
@@ -408,8 +410,7 @@ impl<'a> Run<'a> {
             warm_up_s: self.load.warm_up.as_secs_f64(),
             window_s: window.as_secs_f64(),
             window_workflows: workflows,
-            rough: self.load.duration.is_some()
-                && window.as_secs_f64() * 1e3 < WINDOW_MEDIANS_MIN * latency_ms.p50,
+            rough: self.load.duration.is_some() && is_rough(window, workflows, latency_ms.p50),
             workflows_per_s: per_s(workflows),
             operations_per_s: per_s(operations),
             latency_ms,
@@ -425,4 +426,8 @@ impl<'a> Run<'a> {
             points: vec![],
         }
     }
+}
+
+fn is_rough(window: Duration, workflows: u64, p50_ms: f64) -> bool {
+    workflows < WINDOW_WORKFLOWS_MIN || window.as_secs_f64() * 1e3 < WINDOW_MEDIANS_MIN * p50_ms
 }

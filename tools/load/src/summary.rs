@@ -163,7 +163,7 @@ impl Summary {
         if self.rough {
             writeln!(
                 f,
-                "  ROUGH      the window is shorter than three median latencies: run longer"
+                "  ROUGH      a window was too short for its latency; give it a longer --duration"
             )?;
         }
         Ok(())

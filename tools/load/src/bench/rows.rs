@@ -48,7 +48,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "signals",
         "1,000 signals into one workflow, 16 callers",
-        "--scenario signals --concurrency 1",
+        "--scenario signals --concurrency 1 --workflows 5",
     ),
     row(
         "timer",
