@@ -36,7 +36,7 @@ pub(crate) fn tables(bench: &Bench) -> String {
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "{} {} against {} {}, measured {}, on {} cores of {} with {:.0} GiB, Linux {}, data on {}.\n\
+        "{} (answers as {}) against {} ({}), measured {}, on {} cores of {} with {:.0} GiB, Linux {}, data on {}.\n\
          Each scenario: both servers started fresh, {} rounds each in turn.\n\n\
          How many times better {} is: median of the rounds (least to most).\n\n\
          | Scenario | Throughput | CPU per workflow | p50 | p99 |\n|---|---|---|---|---|\n",
