@@ -196,7 +196,6 @@ impl ShardActor {
             Output::Scan(scan) => self.scan(scan, ctx),
             Output::Commit(batch) => self.commit(batch, ctx),
             Output::Announce { queue, run, task } => courier.announce(shard, queue, run, task),
-            Output::Withdraw { .. } => {}
             Output::HeldBack { queue, count, oldest } => courier.held_back(shard, queue, count, oldest),
             Output::Deliver { from, delivery } => courier.deliver(from, delivery),
             Output::Index { run, update } => courier.index(shard, run, update),

@@ -25,12 +25,6 @@ pub enum Output {
         run: RunKey,
         task: ReadyTask,
     },
-    /// Tell the queue that a task is void; only a hint.
-    Withdraw {
-        queue: QueueKey,
-        run: RunKey,
-        task: ReadyTask,
-    },
     /// Tell the queue how many ready tasks stay here until it gives credit.
     HeldBack {
         queue: QueueKey,

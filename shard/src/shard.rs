@@ -651,7 +651,9 @@ impl Shard {
 
     /// Lets the output go once everything known of the run is durable.
     pub(crate) fn park(&mut self, run: &RunKey, output: Output, out: &mut Vec<Output>) {
-        let staged_in = self.cache.slot(run).map_or(0, |slot| slot.staged_in);
+        // A run that is not here may have gone with a batch that is not durable: then the newest one is waited for.
+        let newest = self.next_batch() - u64::from(self.stage.is_empty());
+        let staged_in = self.cache.slot(run).map_or(newest, |slot| slot.staged_in);
         if staged_in <= self.committed {
             out.push(output);
         } else if let Some(sealed) = self.sealed.as_mut().filter(|_| staged_in == self.committed + 1) {

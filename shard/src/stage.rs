@@ -38,7 +38,11 @@ impl Stage {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.dirty.is_empty() && self.history.is_empty() && self.outputs.is_empty()
+        self.rows.is_empty()
+            && self.dirty.is_empty()
+            && self.history.is_empty()
+            && self.forget.is_empty()
+            && self.outputs.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {

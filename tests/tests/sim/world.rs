@@ -569,7 +569,7 @@ impl World {
                     self.recover();
                     return;
                 }
-                Output::Withdraw { .. } | Output::Drained => {}
+                Output::Drained => {}
                 Output::Deliver { .. } => panic!("nothing here talks to another workflow"),
             }
         }
