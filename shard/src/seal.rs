@@ -111,6 +111,7 @@ impl Shard {
             self.timers.remove(&(at, run.clone()));
         }
         self.stage.dirty.remove(run);
+        self.gone.insert(run.clone(), self.next_batch());
         let key = codec::run_key(run);
         self.stage.delete(Table::Run, key.clone());
         self.stage.delete(Table::Closed, key);

@@ -74,6 +74,8 @@ pub struct Shard {
     pub(crate) watchers: Watchers,
     /// Starts whose update is still to be answered.
     combining: HashMap<Token, Box<Started>>,
+    /// Runs that a batch removes which is not durable yet, by its number: their rows must not be read back.
+    pub(crate) gone: HashMap<RunKey, u64>,
     /// Askers whose answers come with a later step of the run.
     deferred: HashMap<Token, RunKey>,
     /// Versions on their way to the index.
@@ -109,6 +111,7 @@ impl Shard {
             ready: ReadyTasks::default(),
             watchers: Watchers::default(),
             combining: HashMap::new(),
+            gone: HashMap::new(),
             deferred: HashMap::new(),
             indexing: HashMap::new(),
             outbox_from: None,
@@ -285,6 +288,15 @@ impl Shard {
 
     /// Returns the request if the run is resident; else it waits until the run is loaded.
     fn ensure_resident(&mut self, run: &RunKey, pending: Pending, out: &mut Vec<Output>) -> Option<Pending> {
+        if self.gone.contains_key(run) {
+            self.release(
+                Some(run),
+                pending.token,
+                Err(not_found(&run.workflow).into()),
+                out,
+            );
+            return None;
+        }
         match self.cache.lookup(run) {
             Lookup::Known(()) => return Some(pending),
             Lookup::Absent => out.push(Output::Load(LoadKey::Run(run.clone()))),
@@ -691,6 +703,7 @@ impl Shard {
     fn committed(&mut self, batch: u64, now: Timestamp, out: &mut Vec<Output>) {
         let Some(sealed) = self.sealed.take() else { return };
         self.committed = batch;
+        self.gone.retain(|_, removed_in| *removed_in > batch);
         for output in sealed.outputs {
             match output {
                 Output::Announce { queue, run, task } => {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use engine::outcome::Reply;
 use engine::trigger::{Namespace, Signal, Start, StartWith, StartWorkflow, Terminate, Trigger};
 use perdure_shard::{
     input::{Input, Request, RunTarget, Token},
@@ -17,7 +18,7 @@ use perdure_shard::{
     shard::{Setup, Shard},
 };
 use proto::{
-    ids::{NamespaceId, NodeId, ShardId, WorkflowKey},
+    ids::{NamespaceId, NodeId, RunId, ShardId, WorkflowKey},
     time::Timestamp,
 };
 use storage::{
@@ -37,6 +38,7 @@ struct Stand {
     shard: Shard,
     batch: Option<storage::batch::Batch>,
     answered: Vec<(u64, bool)>,
+    started: Option<RunId>,
 }
 
 impl Stand {
@@ -70,6 +72,7 @@ impl Stand {
             shard,
             batch: None,
             answered: Vec::new(),
+            started: None,
         };
         stand.take(out);
         stand
@@ -84,7 +87,12 @@ impl Stand {
     fn take(&mut self, out: Vec<Output>) {
         for output in out {
             match output {
-                Output::Reply { token, reply } => self.answered.push((token.0, reply.is_ok())),
+                Output::Reply { token, reply } => {
+                    if let Ok(Reply::Started(started)) = &reply {
+                        self.started = started.run_id.parse().ok();
+                    }
+                    self.answered.push((token.0, reply.is_ok()));
+                }
                 Output::Load(key) => {
                     let value = ready(reads::load(&self.store, SHARD, &key));
                     self.feed(Input::Loaded { key, value });
@@ -123,6 +131,10 @@ impl Stand {
         ready(self.store.commit(&self.lease, batch)).expect("committed");
         self.feed(Input::Committed { batch: number });
         self.feed(Input::Flush);
+    }
+
+    fn run_id(&self) -> RunId {
+        self.started.expect("a run was started")
     }
 
     fn start(&mut self, token: u64) {
@@ -205,4 +217,35 @@ fn delete_waits_for_its_batch() {
         stand.ask(4, Request::Step(Trigger::Describe));
         assert_eq!(stand.answered.last(), Some(&(4, false)), "the run is gone");
     }
+}
+
+#[test]
+fn deleted_run_is_not_read_back_before_its_batch() {
+    let mut stand = Stand::new();
+    stand.start(1);
+    stand.commit();
+    let run_id = stand.run_id();
+    stand.ask(2, Request::Step(Trigger::Delete));
+    for token in [3, 4] {
+        let workflow = WorkflowKey {
+            namespace_id: NAMESPACE,
+            workflow_id: "order".into(),
+        };
+        let target = RunTarget {
+            workflow,
+            run_id: Some(run_id),
+        };
+        let request = Request::Step(Trigger::Describe);
+        stand.feed(Input::Ask {
+            token: Some(Token(token)),
+            target,
+            request,
+        });
+        stand.feed(Input::Flush);
+        while stand.batch.is_some() {
+            stand.commit();
+        }
+    }
+    stand.answered.sort_unstable();
+    assert_eq!(stand.answered, [(1, true), (2, true), (3, false), (4, false)]);
 }
