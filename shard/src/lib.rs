@@ -16,10 +16,13 @@ pub mod reads;
 pub mod shard;
 pub mod view;
 
+mod absorb;
+mod ask;
 mod cache;
 mod codec;
 mod fill;
 mod limits;
+mod loads;
 mod outbox;
 mod ready;
 mod seal;

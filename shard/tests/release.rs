@@ -9,7 +9,7 @@ use std::{
 };
 
 use engine::outcome::Reply;
-use engine::trigger::{Namespace, Signal, Start, StartWith, StartWorkflow, Terminate, Trigger};
+use engine::trigger::{Namespace, Signal, Start, StartWith, StartWorkflow, Trigger};
 use perdure_shard::{
     input::{Input, Request, RunTarget, Token},
     namespaces::{Entry, Namespaces},
@@ -199,10 +199,7 @@ fn delete_waits_for_its_batch() {
         stand.start(1);
         stand.commit();
         if closed {
-            stand.ask(
-                2,
-                Request::Step(Trigger::Terminate(Box::new(Terminate::default()))),
-            );
+            stand.ask(2, Request::Step(Trigger::Terminate(Box::default())));
             stand.commit();
         }
         stand.answered.clear();

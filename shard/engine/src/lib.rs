@@ -21,6 +21,7 @@ mod apply;
 mod close;
 mod command;
 mod deliver;
+mod event_type;
 pub mod policy;
 mod query;
 mod start;

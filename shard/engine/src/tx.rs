@@ -13,8 +13,8 @@ use proto::{
 };
 
 use crate::{
-    apply::event_type,
     effect::{Delivery, Effect, Waiter},
+    event_type::event_type,
     outcome::{NewRun, Rejection, Reply, Step},
     run::Run,
     state::{BUFFERED, State},

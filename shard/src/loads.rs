@@ -1,0 +1,174 @@
+//! Loads: rows that the shard asked for arrive.
+
+use bytes::Bytes;
+use engine::{run::Run, state::State};
+use proto::{
+    ids::{RunKey, WorkflowKey},
+    time::Timestamp,
+};
+use storage::{batch::Table, error::StoreError};
+
+use crate::{
+    cache::Slot,
+    codec,
+    input::{LoadKey, Request, Scan},
+    limits::{INDEXING_RECORDS_MAX, SCAN_ROWS_MAX},
+    output::{AskError, Output},
+    ready::after,
+    shard::{Shard, not_found, refuse},
+};
+
+impl Shard {
+    pub(crate) fn loaded(
+        &mut self,
+        key: LoadKey,
+        value: Result<Option<Bytes>, StoreError>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        match key {
+            LoadKey::Run(run) => self.loaded_run(&run, value, now, out),
+            LoadKey::Current(workflow) => self.loaded_current(&workflow, value, now, out),
+        }
+    }
+
+    fn loaded_run(
+        &mut self,
+        run: &RunKey,
+        value: Result<Option<Bytes>, StoreError>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let waiting = self.cache.loaded_run(run);
+        let error = match value.map(|bytes| bytes.map(|bytes| State::from_bytes(&bytes))) {
+            Ok(Some(Ok(state))) => {
+                let loaded = Run::load(state);
+                let hot = !loaded.is_settled();
+                self.cache.insert(run.clone(), Slot::new(loaded, hot));
+                self.arm(run);
+                for pending in waiting {
+                    self.dispatch(pending, now, out);
+                }
+                return;
+            }
+            Ok(None) => AskError::Rejected(not_found(&run.workflow)),
+            Ok(Some(Err(error))) => AskError::Broken(format!("run {}: {error}", run.run_id)),
+            Err(error) => AskError::Unavailable(error.to_string()),
+        };
+        for pending in waiting {
+            // A workflow id whose newest run is gone is free.
+            if matches!(pending.request, Request::Start(_)) && matches!(error, AskError::Rejected(_)) {
+                self.cache.set_current(run.workflow.clone(), None, 0);
+                self.dispatch(pending, now, out);
+            } else {
+                refuse(pending.token, error.clone(), out);
+            }
+        }
+    }
+
+    fn loaded_current(
+        &mut self,
+        workflow: &WorkflowKey,
+        value: Result<Option<Bytes>, StoreError>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let last = match value {
+            Ok(None) => Ok(None),
+            Ok(Some(bytes)) => match prost::Message::decode(bytes) {
+                Ok(last) => Ok(Some(last)),
+                Err(_) => Err(AskError::Broken(
+                    "newest run of a workflow id is malformed".to_owned(),
+                )),
+            },
+            Err(error) => Err(AskError::Unavailable(error.to_string())),
+        };
+        match last {
+            Ok(last) => {
+                for pending in self.cache.loaded_current(workflow, last) {
+                    self.dispatch(pending, now, out);
+                }
+            }
+            Err(error) => {
+                for pending in self.cache.failed_current(workflow) {
+                    refuse(pending.token, error.clone(), out);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn scanned(
+        &mut self,
+        scan: Scan,
+        rows: Result<Vec<storage::shard::Row>, StoreError>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let rows = match rows {
+            Ok(rows) => rows,
+            // What is not read now is read again: the shard cannot go on without it.
+            Err(error) => {
+                tracing::warn!(shard = self.id.0, %error, "rows not read");
+                return out.push(Output::Stop(error.to_string()));
+            }
+        };
+        let result = match scan {
+            Scan::Wakeups { until, .. } => self.scanned_wakeups(until, rows, now, out),
+            Scan::AllReady { .. } => {
+                if !rows.is_empty() {
+                    self.ready.watch(now);
+                }
+                self.ready
+                    .recover(rows, out)
+                    .map(|next| out.extend(next.map(Output::Scan)))
+            }
+            Scan::Sweep { .. } => self.ready.swept(rows, now, out),
+            Scan::Ready { queue, limit, .. } => self.ready.scanned(queue, limit, rows, out),
+            Scan::Outbox { .. } => self.scanned_outbox(rows, out),
+        };
+        if let Err(error) = result {
+            out.push(Output::Stop(error.to_string()));
+        }
+    }
+
+    fn scanned_outbox(
+        &mut self,
+        rows: Vec<storage::shard::Row>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), codec::Malformed> {
+        let full = rows.len() == SCAN_ROWS_MAX;
+        self.outbox_from = None;
+        for row in rows {
+            let (run, version, update) =
+                crate::outbox::read(&row.value).ok_or(codec::Malformed("outbox row"))?;
+            if full {
+                self.outbox_from = Some(after(&row.key));
+            }
+            self.indexing.entry(run.clone()).or_insert(version);
+            out.push(Output::Index {
+                run,
+                update: Box::new(update),
+            });
+        }
+        self.read_outbox(out);
+        Ok(())
+    }
+
+    fn read_outbox(&mut self, out: &mut Vec<Output>) {
+        if self.indexing.len() < INDEXING_RECORDS_MAX
+            && let Some(from) = self.outbox_from.take()
+        {
+            out.push(Output::Scan(Scan::Outbox { from }));
+        }
+    }
+
+    pub(crate) fn indexed(&mut self, runs: Vec<(RunKey, u64)>, out: &mut Vec<Output>) {
+        for (run, version) in runs {
+            if self.indexing.get(&run) == Some(&version) {
+                self.indexing.remove(&run);
+                self.stage.delete_some_time(Table::Outbox, codec::run_key(&run));
+            }
+        }
+        self.read_outbox(out);
+    }
+}
