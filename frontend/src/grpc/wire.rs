@@ -10,10 +10,14 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::Code;
 use tower::{Layer, Service};
 
+use crate::limits;
+
 const CODE: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
 /// What tonic says of a request that is too large, as headers carry it.
 const TOO_LARGE: &str = "Error,%20decoded%20message%20length%20too%20large";
+/// What tonic says of a request that is too large once it is decompressed, as headers carry it.
+const TOO_LARGE_UNPACKED: &str = "Error%20decompressing:%20size%20limit";
 
 /// Puts the service behind it into official words.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,9 @@ fn rewrite(headers: &mut HeaderMap, path: &str) {
         Some(Code::OutOfRange) if message.starts_with(TOO_LARGE) => {
             Some((Code::ResourceExhausted, too_large(message)))
         }
+        Some(Code::ResourceExhausted) if message.starts_with(TOO_LARGE_UNPACKED) => {
+            Some((Code::ResourceExhausted, too_large_unpacked()))
+        }
         Some(Code::Unimplemented) if message.is_empty() => Some((Code::Unimplemented, unknown(path))),
         _ => None,
     };
@@ -92,6 +99,11 @@ fn too_large(message: &str) -> String {
     let found = numbers.next().unwrap_or_default();
     let limit = numbers.next().unwrap_or_default();
     format!("grpc: received message larger than max ({found} vs. {limit})")
+}
+
+fn too_large_unpacked() -> String {
+    let limit = limits::REQUEST_BYTES_MAX;
+    format!("grpc: received message after decompression larger than max {limit}")
 }
 
 fn unknown(path: &str) -> String {
@@ -127,6 +139,17 @@ mod tests {
         let expected = "grpc: received message larger than max (5242990 vs. 4194304)";
         assert_eq!(
             rewritten(Code::OutOfRange, message, "/s/M"),
+            ("8".to_owned(), expected.to_owned())
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_large_once_unpacked_exhausts_a_resource() {
+        let message = "Error%20decompressing:%20size%20limit,%20of%204194304%20bytes,%20exceeded%20while%20\
+                       decompressing%20message";
+        let expected = "grpc: received message after decompression larger than max 4194304";
+        assert_eq!(
+            rewritten(Code::ResourceExhausted, message, "/s/M"),
             ("8".to_owned(), expected.to_owned())
         );
     }
