@@ -48,6 +48,8 @@ pub const WAITING_CALLS_MAX: u32 = 20_000;
 pub const POLL_MAX: Duration = Duration::from_secs(60);
 /// A client that waits less long than this cannot poll.
 pub const POLL_MIN: Duration = Duration::from_secs(2);
+/// How often a poll tries a queue whose mailbox is full before it is refused: for about two seconds.
+pub const BUSY_POLLS_MAX: usize = 40;
 /// How long before the client gives up an answer is on its way.
 pub const DEADLINE_BUFFER: Duration = Duration::from_secs(1);
 /// How long a reader of history or of an update waits for news (`history.longPollExpirationInterval`).

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::{
     error::Error,
     frontend::{Frontend, fresh_id},
+    limits,
     validate::RunTarget,
 };
 
@@ -58,6 +59,7 @@ impl Poll<'_> {
     }
 
     async fn run(&self) -> Result<Option<Got>, Error> {
+        let mut busy = 0;
         loop {
             let queue = self.frontend.router.queue(&self.key)?;
             match queue
@@ -72,6 +74,11 @@ impl Poll<'_> {
                 Ok(Polled::Empty) => return Ok(None),
                 // It ended or died: there is another one by now.
                 Err(QueueError::Gone) => self.pause().await,
+                // Full for a moment, as when its shards announce all that waits: this poll may wait as others do.
+                Err(QueueError::Busy) if busy < limits::BUSY_POLLS_MAX => {
+                    busy += 1;
+                    self.pause().await;
+                }
                 Err(error) => return Err(error.into()),
             }
             if Instant::now() >= self.deadline {
