@@ -16,7 +16,6 @@ mod decide;
 mod kind;
 mod model;
 mod past;
-mod process;
 mod random;
 mod run;
 mod verify;

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use perdure_tests::process::Process;
 use tokio::{
     sync::mpsc::{self, Receiver},
     task::JoinSet,
@@ -21,7 +22,6 @@ use crate::{
     check::{self, Strictness},
     client::Api,
     model::{Counts, Model},
-    process::Process,
     random::{Random, number_of},
     worker::Worker,
 };
@@ -64,10 +64,10 @@ pub(crate) async fn run(
     scale: Scale,
 ) -> Result<Summary, String> {
     let (sender, mut violations) = mpsc::channel(VIOLATIONS_MAX);
-    let mut process = Process::start(program, directory)?;
+    let mut process = Process::start(program, directory, &[])?;
     let api = Arc::new(Api::new(&process.address, sender)?);
     let model = Arc::new(Model::default());
-    process.answers(&api, scale.recovery_max).await?;
+    process.answers(|| api.answers(), scale.recovery_max).await?;
     let caller = Arc::new(Caller {
         api: api.clone(),
         model: model.clone(),
@@ -149,7 +149,10 @@ impl World {
             self.process.kill().await?;
             self.process.restart()?;
         }
-        self.process.answers(&self.api, self.scale.recovery_max).await?;
+        let api = &self.api;
+        self.process
+            .answers(|| api.answers(), self.scale.recovery_max)
+            .await?;
         let down = killed.elapsed();
         self.down_max = self.down_max.max(down);
         let open = records.values().filter(|record| !record.ended).count();
