@@ -21,6 +21,10 @@ pub const LINK_BYTES_MAX: usize = 4_000;
 pub const CALLBACK_URL_BYTES_MAX: usize = 1_000;
 /// A fairness key (reference 2.25).
 pub const FAIRNESS_KEY_BYTES_MAX: usize = 64;
+/// The build that a worker names (`limit.workerBuildIdSize`).
+pub const BUILD_ID_BYTES_MAX: usize = 255;
+/// Runs of an archive on one page; there is none, but a larger page is refused first (reference 1.3).
+pub const ARCHIVED_PAGE_MAX: i32 = 10_000;
 /// A status message; the rest is cut off (`system.maxServiceErrorMessageLength`).
 pub const STATUS_MESSAGE_BYTES_MAX: usize = 4_000;
 

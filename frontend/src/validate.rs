@@ -7,6 +7,7 @@ pub(crate) mod priority;
 pub(crate) mod retry;
 pub(crate) mod start;
 pub(crate) mod versioning;
+pub(crate) mod worker_versions;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use proto::{
     ids::{RunId, WorkflowId, WorkflowKey},
     temporal::{
         common::v1::{Payloads, WorkflowExecution},
+        enums::v1::TaskQueueKind,
         taskqueue::v1::TaskQueue,
     },
 };
@@ -110,6 +112,27 @@ pub(crate) fn queue(queue: Option<TaskQueue>) -> Result<TaskQueue, Error> {
     Ok(queue)
 }
 
+/// Reads a queue whose partitions are asked: only a sticky one stands for another.
+pub(crate) fn polled_queue(name: Option<TaskQueue>, kind: &str) -> Result<TaskQueue, Error> {
+    let queue = queue(name)?;
+    check_partition(&queue, kind)?;
+    Ok(queue)
+}
+
+/// Refuses a queue that contradicts itself; `kind` is of its tasks, as messages name it.
+pub(crate) fn check_partition(queue: &TaskQueue, kind: &str) -> Result<(), Error> {
+    let (name, normal_name) = (&queue.name, &queue.normal_name);
+    match queue.kind() {
+        TaskQueueKind::WorkerCommands => Err(Error::invalid(format!(
+            "worker-commands partitions must have nexus task type, got: {kind}. base name: {name}"
+        ))),
+        TaskQueueKind::Normal | TaskQueueKind::Unspecified if !normal_name.is_empty() => Err(Error::invalid(
+            format!("only sticky queues can have normal name. tq: {name}, normal name: {normal_name}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Reads the name of a queue that a client may start workflows on.
 pub(crate) fn user_queue(name: Option<TaskQueue>) -> Result<String, Error> {
     let queue = queue(name)?;
@@ -119,6 +142,24 @@ pub(crate) fn user_queue(name: Option<TaskQueue>) -> Result<String, Error> {
         )));
     }
     Ok(queue.name)
+}
+
+/// Returns the text in quotes, as the official server's language writes it.
+pub(crate) fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// Reads a span; absent is zero, which stands for "not set". One that is absurdly long is cut.

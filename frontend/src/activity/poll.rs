@@ -28,7 +28,9 @@ pub(crate) async fn handle(
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let deadline = call.poll_deadline()?;
     validate::identity(&request.identity)?;
-    let queue = validate::queue(request.task_queue)?;
+    let queue = validate::polled_queue(request.task_queue, "Activity")?;
+    validate::worker_versions::capabilities(request.worker_version_capabilities.as_ref())?;
+    validate::worker_versions::deployment(request.deployment_options.as_ref())?;
     let _waiting = namespace.wait(Waiting::ActivityTask)?;
     let rate = request
         .task_queue_metadata

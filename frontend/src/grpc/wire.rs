@@ -18,6 +18,10 @@ const MESSAGE: &str = "grpc-message";
 const TOO_LARGE: &str = "Error,%20decoded%20message%20length%20too%20large";
 /// What tonic says of a request that is too large once it is decompressed, as headers carry it.
 const TOO_LARGE_UNPACKED: &str = "Error%20decompressing:%20size%20limit";
+/// What tonic says of a request that is no message of its kind, and of a text in it that is none.
+const UNREADABLE: &str = "failed%20to%20decode%20Protobuf%20message";
+const NO_TEXT: &str = "not%20UTF-8%20encoded";
+const NO_TEXT_OFFICIAL: &str = "grpc: error unmarshalling request: string field contains invalid UTF-8";
 
 /// Puts the service behind it into official words.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,9 @@ fn rewrite(headers: &mut HeaderMap, path: &str) {
         }
         Some(Code::ResourceExhausted) if message.starts_with(TOO_LARGE_UNPACKED) => {
             Some((Code::ResourceExhausted, too_large_unpacked()))
+        }
+        Some(Code::Internal) if message.starts_with(UNREADABLE) && message.contains(NO_TEXT) => {
+            Some((Code::Internal, NO_TEXT_OFFICIAL.to_owned()))
         }
         Some(Code::Unimplemented) if message.is_empty() => Some((Code::Unimplemented, unknown(path))),
         _ => None,
@@ -158,6 +165,14 @@ mod tests {
     fn an_unknown_method_is_named() {
         let expected = ("12".to_owned(), "unknown method Foo for service a.b.C".to_owned());
         assert_eq!(rewritten(Code::Unimplemented, "", "/a.b.C/Foo"), expected);
+    }
+
+    #[test]
+    fn a_text_that_is_none_is_said_so() {
+        let message = "failed%20to%20decode%20Protobuf%20message:%20A.b:%20invalid%20string%20value:%20data%20is%20not\
+                       %20UTF-8%20encoded";
+        let expected = ("13".to_owned(), NO_TEXT_OFFICIAL.to_owned());
+        assert_eq!(rewritten(Code::Internal, message, "/s/M"), expected);
     }
 
     #[test]

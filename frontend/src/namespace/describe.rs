@@ -2,7 +2,7 @@
 
 use proto::temporal::workflowservice::v1::{DescribeNamespaceRequest, DescribeNamespaceResponse};
 
-use crate::{call::Call, error::Error, frontend::Frontend};
+use crate::{call::Call, error::Error, frontend::Frontend, validate};
 
 pub(crate) async fn handle(
     frontend: &Frontend,
@@ -12,6 +12,7 @@ pub(crate) async fn handle(
     let DescribeNamespaceRequest {
         namespace: name, id, ..
     } = request;
+    validate::short(&name, "Namespace length exceeds limit.")?;
     let namespaces = &frontend.namespaces;
     // Straight from the registry: a client that has just made a namespace asks here whether it is there.
     let stored = match (name.is_empty(), id.is_empty()) {

@@ -4,6 +4,7 @@ use proto::{
     ids::NamespaceId,
     temporal::{
         enums::v1::NamespaceState,
+        replication::v1::ClusterReplicationConfig,
         workflowservice::v1::{RegisterNamespaceRequest, RegisterNamespaceResponse},
     },
 };
@@ -28,11 +29,7 @@ pub(crate) async fn handle(
             "Cannot register global namespace when not enabled",
         ));
     }
-    let clusters = request
-        .clusters
-        .iter()
-        .map(|cluster| cluster.cluster_name.as_str());
-    check_clusters(frontend, clusters.chain([request.active_cluster_name.as_str()]))?;
+    check_clusters(frontend, &request.clusters, &request.active_cluster_name)?;
     let id: NamespaceId = fresh_id()?
         .parse()
         .map_err(|_| Error::Internal("fresh id is malformed".to_owned()))?;
@@ -64,13 +61,16 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses clusters other than this one.
-pub(super) fn check_clusters<'a>(
+/// Refuses clusters other than this one. The active one may be left open, those that are listed may not.
+pub(super) fn check_clusters(
     frontend: &Frontend,
-    mut names: impl Iterator<Item = &'a str>,
+    listed: &[ClusterReplicationConfig],
+    active: &str,
 ) -> Result<(), Error> {
     let own = frontend.options.cluster_name.as_str();
-    match names.find(|name| !name.is_empty() && *name != own) {
+    let active = Some(active).filter(|name| !name.is_empty());
+    let listed = listed.iter().map(|cluster| cluster.cluster_name.as_str());
+    match active.into_iter().chain(listed).find(|name| *name != own) {
         Some(other) => Err(Error::invalid(format!("Invalid cluster name: {other}"))),
         None => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use proto::{
     temporal::{
-        enums::v1::NamespaceState,
+        enums::v1::{NamespaceState, ReplicationState},
         namespace::v1::{BadBinaries, NamespaceConfig, UpdateNamespaceInfo},
         workflowservice::v1::{UpdateNamespaceRequest, UpdateNamespaceResponse},
     },
@@ -25,14 +25,10 @@ pub(crate) async fn handle(
     let stored = frontend.namespaces.stored_by_name(&name).await?;
     let stored = stored.ok_or_else(|| Error::NamespaceNotFound(name.clone()))?;
     if let Some(replication) = &request.replication_config {
-        let clusters = replication
-            .clusters
-            .iter()
-            .map(|cluster| cluster.cluster_name.as_str());
-        check_clusters(
-            frontend,
-            clusters.chain([replication.active_cluster_name.as_str()]),
-        )?;
+        check_clusters(frontend, &replication.clusters, &replication.active_cluster_name)?;
+        if replication.state() == ReplicationState::Handover {
+            return Err(Error::invalid("Handover can only be set for global namespace"));
+        }
     }
     if request.promote_namespace {
         return Err(Error::invalid(format!(
@@ -86,7 +82,8 @@ fn merge_info(record: &mut Record, info: &UpdateNamespaceInfo) -> Result<(), Err
     record
         .data
         .extend(info.data.iter().map(|(key, value)| (key.clone(), value.clone())));
-    let state = info.state();
+    let state = NamespaceState::try_from(info.state)
+        .map_err(|_| Error::invalid("Invalid namespace state update."))?;
     if state == NamespaceState::Unspecified || state == record.state() {
         return Ok(());
     }

@@ -8,8 +8,12 @@ use crate::{call::Call, error::Error, frontend::Frontend, system::INITIAL_FAILOV
 pub(crate) async fn handle(
     frontend: &Frontend,
     _: &Call,
-    _: ListClustersRequest,
+    request: ListClustersRequest,
 ) -> Result<ListClustersResponse, Error> {
+    if !request.next_page_token.is_empty() {
+        // One page holds them all, so no token was ever given.
+        return Err(Error::invalid("Invalid NextPageToken."));
+    }
     let options = &frontend.options;
     let cluster = ClusterMetadata {
         cluster_name: options.cluster_name.clone(),

@@ -44,6 +44,7 @@ pub(crate) async fn handle(
         return enhanced(frontend, namespace.id, request).await;
     }
     let (queue, is_root) = partition(request.task_queue.clone())?;
+    validate::check_partition(&queue, title(request.task_queue_type()))?;
     let sticky = queue.kind() == TaskQueueKind::Sticky;
     let versioning_info = (!sticky).then(unversioned);
     if !is_root {
@@ -144,6 +145,15 @@ fn kind(task_type: TaskQueueType) -> TaskKind {
     match task_type {
         TaskQueueType::Activity => TaskKind::Activity,
         TaskQueueType::Workflow | TaskQueueType::Nexus | TaskQueueType::Unspecified => TaskKind::Workflow,
+    }
+}
+
+/// The kind of tasks as messages name it.
+fn title(task_type: TaskQueueType) -> &'static str {
+    match task_type {
+        TaskQueueType::Activity => "Activity",
+        TaskQueueType::Nexus => "Nexus",
+        TaskQueueType::Workflow | TaskQueueType::Unspecified => "Workflow",
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) async fn handle(
     request: ListTaskQueuePartitionsRequest,
 ) -> Result<ListTaskQueuePartitionsResponse, Error> {
     frontend.namespaces.usable(&request.namespace).await?;
-    let queue = validate::queue(request.task_queue)?;
+    let queue = validate::polled_queue(request.task_queue, "Workflow")?;
     let partition = TaskQueuePartitionMetadata {
         key: queue.name,
         owner_host_name: frontend.router.node_name().to_owned(),

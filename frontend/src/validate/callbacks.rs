@@ -3,7 +3,7 @@
 
 use proto::temporal::common::v1::{Callback, callback::Variant};
 
-use crate::{error::Error, limits};
+use crate::{error::Error, limits, validate::quote};
 
 pub(crate) fn check(callbacks: &[Callback]) -> Result<(), Error> {
     callbacks.iter().try_for_each(|callback| match &callback.variant {
@@ -11,8 +11,9 @@ pub(crate) fn check(callbacks: &[Callback]) -> Result<(), Error> {
         Some(Variant::Internal(_)) => Err(Error::invalid(
             "unsupported callback variant: *common.Callback_Internal_",
         )),
-        Some(_) => Err(Error::invalid("unsupported callback variant")),
-        None => Err(Error::Unimplemented("unknown callback variant: <nil>".to_owned())),
+        Some(Variant::NexusHandler(_)) | None => {
+            Err(Error::Unimplemented("unknown callback variant: <nil>".to_owned()))
+        }
     })
 }
 
@@ -21,6 +22,12 @@ fn check_url(url: &str) -> Result<(), Error> {
     if url.len() > max {
         return Err(Error::invalid(format!(
             "invalid url: url length longer than max length allowed of {max}"
+        )));
+    }
+    if url.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "invalid callback url: parse {}: net/url: invalid control character in URL",
+            quote(url)
         )));
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {

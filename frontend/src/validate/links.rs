@@ -45,8 +45,26 @@ fn check_one(link: &Link) -> Result<(), Error> {
         Some(Variant::BatchJob(job)) if job.job_id.is_empty() => {
             Err(Error::invalid("batch job link must not have an empty job ID"))
         }
-        Some(_) => Ok(()),
-        None => Err(Error::invalid("unsupported link variant")),
+        Some(Variant::Activity(activity)) => named(
+            "activity",
+            [
+                (&activity.namespace, "namespace"),
+                (&activity.activity_id, "activity ID"),
+                (&activity.run_id, "run ID"),
+            ],
+        ),
+        Some(Variant::NexusOperation(operation)) => named(
+            "nexus operation",
+            [
+                (&operation.namespace, "namespace"),
+                (&operation.operation_id, "operation ID"),
+                (&operation.run_id, "run ID"),
+            ],
+        ),
+        Some(Variant::BatchJob(_)) => Ok(()),
+        Some(Variant::Workflow(_) | Variant::Callback(_)) | None => {
+            Err(Error::invalid("unsupported link variant"))
+        }
     }
 }
 
@@ -56,13 +74,7 @@ fn check_event(event: &WorkflowEvent) -> Result<(), Error> {
         (&event.workflow_id, "workflow ID"),
         (&event.run_id, "run ID"),
     ];
-    for (field, name) in fields {
-        if field.is_empty() {
-            return Err(Error::invalid(format!(
-                "workflow event link must not have an empty {name} field"
-            )));
-        }
-    }
+    named("workflow event", fields)?;
     match &event.reference {
         Some(Reference::EventRef(reference))
             if reference.event_type() == EventType::Unspecified && reference.event_id != 0 =>
@@ -72,6 +84,16 @@ fn check_event(event: &WorkflowEvent) -> Result<(), Error> {
             ))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses a link of the kind that leaves one of its fields open.
+fn named(kind: &str, fields: [(&String, &str); 3]) -> Result<(), Error> {
+    match fields.into_iter().find(|(field, _)| field.is_empty()) {
+        Some((_, name)) => Err(Error::invalid(format!(
+            "{kind} link must not have an empty {name} field"
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -113,6 +135,12 @@ mod tests {
             (
                 vec![event("n", "w", "")],
                 "workflow event link must not have an empty run ID field",
+            ),
+            (
+                vec![Link {
+                    variant: Some(Variant::Activity(Default::default())),
+                }],
+                "activity link must not have an empty namespace field",
             ),
             (vec![job], "batch job link must not have an empty job ID"),
             (vec![event("n", "w", "r"); 10], "ok"),

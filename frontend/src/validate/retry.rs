@@ -37,6 +37,11 @@ pub(crate) fn policy(policy: Option<RetryPolicy>) -> Result<Option<RetryPolicy>,
     if policy.maximum_attempts != 1 {
         check(&policy)?;
     }
+    for interval in [&mut policy.initial_interval, &mut policy.maximum_interval] {
+        if let Ok(span) = validate::span(interval.as_ref()) {
+            *interval = Some(duration_to_proto(span));
+        }
+    }
     Ok(Some(policy))
 }
 

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use prost::Message;
-use proto::temporal::{
-    common::v1::Memo,
-    enums::v1::{WorkflowIdConflictPolicy as Conflict, WorkflowIdReusePolicy as Reuse},
+use proto::{
+    temporal::{
+        common::v1::Memo,
+        enums::v1::{WorkflowIdConflictPolicy as Conflict, WorkflowIdReusePolicy as Reuse},
+    },
+    time::Timestamp,
 };
 
 use crate::{error::Error, limits, validate};
@@ -53,10 +56,23 @@ pub(crate) fn delay(delay: Option<&prost_types::Duration>, cron_schedule: &str) 
             "CronSchedule and WorkflowStartDelay may not be used together.",
         ));
     }
-    if !cron_schedule.is_empty() && engine::policy::cron::parse(cron_schedule).is_err() {
-        return Err(Error::invalid("invalid CronSchedule."));
+    if !cron_schedule.is_empty() {
+        cron(cron_schedule)?;
     }
     timeout(delay, "WorkflowStartDelaySeconds")
+}
+
+/// Refuses a schedule that cannot be read, or that never comes.
+pub(crate) fn cron(schedule: &str) -> Result<(), Error> {
+    if engine::policy::cron::parse(schedule).is_err() {
+        return Err(Error::invalid("invalid CronSchedule."));
+    }
+    if engine::policy::cron::backoff(schedule, Timestamp::EPOCH, Timestamp::EPOCH).is_none() {
+        return Err(Error::invalid(
+            "invalid CronSchedule, no time can be found to satisfy the schedule",
+        ));
+    }
+    Ok(())
 }
 
 #[expect(
@@ -99,6 +115,16 @@ pub(crate) fn policies(reuse: i32, conflict: i32, default: Conflict) -> Result<(
 pub(crate) fn memo(memo: Option<&Memo>) -> Result<(), Error> {
     if memo.is_some_and(|memo| memo.encoded_len() > limits::MEMO_BYTES_MAX) {
         return Err(Error::invalid("Memo size exceeds limit."));
+    }
+    Ok(())
+}
+
+/// Refuses a workflow whose time is to be skipped: that is off by default in the official server, and absent here.
+pub(crate) fn time_skipping(is_set: bool) -> Result<(), Error> {
+    if is_set {
+        return Err(Error::Unimplemented(
+            "The Time-Skipping feature is not enabled for namespace.".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -52,6 +52,12 @@ pub(crate) async fn handle_closed(
     let only = match request.filters {
         Some(ClosedFilters::ExecutionFilter(filter)) => Only::WorkflowId(filter.workflow_id),
         Some(ClosedFilters::TypeFilter(filter)) => Only::WorkflowType(filter.name),
+        Some(ClosedFilters::StatusFilter(filter)) if Status::try_from(filter.status).is_err() => {
+            return Err(Error::invalid(format!(
+                "invalid query: invalid expression: invalid ExecutionStatus value '{}'",
+                filter.status
+            )));
+        }
         Some(ClosedFilters::StatusFilter(filter)) => match filter.status() {
             Status::Unspecified | Status::Running => {
                 return Err(Error::invalid(

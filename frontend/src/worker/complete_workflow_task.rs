@@ -36,6 +36,7 @@ pub(crate) async fn handle(
 ) -> Result<RespondWorkflowTaskCompletedResponse, Error> {
     let task = task_token::read(frontend, &request.namespace, &request.task_token).await?;
     validate::identity(&request.identity)?;
+    check(&task, &request)?;
     if let Err(problem) = attribute_check::check(&task.namespace, &request.commands) {
         return Err(attribute_check::refuse(frontend, &task, request.identity, problem).await);
     }
@@ -45,6 +46,29 @@ pub(crate) async fn handle(
         Reply::WorkflowTaskCompleted(done) => render(frontend, &task, *done).await,
         _ => Err(Error::unexpected_reply()),
     }
+}
+
+/// Refuses what is no completion at all; what is wrong with the commands of one fails the task instead.
+#[expect(deprecated, reason = "workers tell their build this way")]
+fn check(task: &Task, request: &RespondWorkflowTaskCompletedRequest) -> Result<(), Error> {
+    if request.intermediate_page || request.page_number > 0 {
+        let namespace = task.namespace.name();
+        return Err(Error::FailedPrecondition(format!(
+            "workflow task completion pagination is disabled for this namespace {namespace}"
+        )));
+    }
+    validate::worker_versions::stamp(request.worker_version_stamp.as_ref())?;
+    let deployment = request.deployment_options.as_ref();
+    validate::worker_versions::deployment(deployment)?;
+    validate::worker_versions::behavior(request.versioning_behavior, deployment)?;
+    request
+        .messages
+        .iter()
+        .try_for_each(|message| match &message.body {
+            None => Err(Error::invalid("nil message body")),
+            Some(body) if body.type_url.is_empty() => Err(Error::invalid("no message name specified")),
+            Some(_) => Ok(()),
+        })
 }
 
 /// Returns which started task the token names.

@@ -32,7 +32,9 @@ pub(crate) async fn handle(
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let deadline = call.poll_deadline()?;
     validate::identity(&request.identity)?;
-    let queue = validate::queue(request.task_queue)?;
+    let queue = validate::polled_queue(request.task_queue, "Workflow")?;
+    validate::worker_versions::capabilities(request.worker_version_capabilities.as_ref())?;
+    validate::worker_versions::deployment(request.deployment_options.as_ref())?;
     let _waiting = namespace.wait(Waiting::WorkflowTask)?;
     let versions = versions(request.worker_version_capabilities, request.deployment_options);
     let build_id = build_id(versions.as_ref(), request.binary_checksum);

@@ -105,29 +105,38 @@ fn split(
     };
     let differs = |other: &str| !other.is_empty() && other != namespace;
     let mismatch = || Error::invalid("Operation namespace did not match request's namespace.");
-    if differs(&start.namespace) {
-        return Err(start_failed(mismatch()));
+    match (differs(&start.namespace), differs(&update.namespace)) {
+        (true, true) => Err(Error::MultiOperation {
+            start: Box::new(mismatch()),
+            update: Box::new(mismatch()),
+        }),
+        (true, false) => Err(start_failed(mismatch())),
+        (false, true) => Err(update_failed(mismatch())),
+        (false, false) => Ok((start, update)),
     }
-    if differs(&update.namespace) {
-        return Err(update_failed(mismatch()));
-    }
-    Ok((start, update))
 }
 
 fn parse_start(
     namespace: &Namespace,
     request: StartWorkflowExecutionRequest,
 ) -> Result<StartWorkflow, Error> {
-    if !request.cron_schedule.is_empty() {
+    let is_eager = request.request_eager_execution;
+    let is_unnamed = request.namespace.is_empty();
+    let workflow = start::parse(namespace, request)?;
+    if is_unnamed {
+        // The update takes its namespace from the request, the start does not.
+        return Err(Error::NamespaceNotFound(String::new()));
+    }
+    if !workflow.cron_schedule.is_empty() {
         return Err(Error::invalid("CronSchedule is not allowed."));
     }
-    if request.request_eager_execution {
+    if is_eager {
         return Err(Error::invalid("RequestEagerExecution is not supported."));
     }
-    if request.workflow_start_delay.is_some() {
+    if !workflow.start_delay.is_zero() {
         return Err(Error::invalid("WorkflowStartDelay is not supported."));
     }
-    start::parse(namespace, request)
+    Ok(workflow)
 }
 
 fn parse_update(
@@ -136,16 +145,16 @@ fn parse_update(
     workflow_id: &str,
 ) -> Result<AdmitUpdate, Error> {
     let target = validate::target(namespace, request.workflow_execution)?;
-    if target.workflow.workflow_id.as_str() != workflow_id {
-        return Err(Error::invalid(
-            "WorkflowId is not consistent with previous operation(s).",
-        ));
-    }
     if !request.first_execution_run_id.is_empty() {
         return Err(Error::invalid("FirstExecutionRunId is not allowed."));
     }
     if target.run_id.is_some() {
         return Err(Error::invalid("RunId is not allowed."));
+    }
+    if target.workflow.workflow_id.as_str() != workflow_id {
+        return Err(Error::invalid(
+            "WorkflowId is not consistent with previous operation(s).",
+        ));
     }
     update::parse(request.request, request.wait_policy, String::new())
 }

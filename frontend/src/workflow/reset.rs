@@ -165,7 +165,8 @@ fn post_signals(operations: &[PostResetOperation], identity: &str) -> Result<Vec
                 request_id: fresh_id()?,
                 ..Default::default()
             }),
-            _ => Err(Error::Unimplemented(
+            None => Err(Error::invalid("unsupported post reset operation: <nil>")),
+            Some(_) => Err(Error::Unimplemented(
                 "unsupported post reset operation".to_owned(),
             )),
         })

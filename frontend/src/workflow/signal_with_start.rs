@@ -73,9 +73,10 @@ fn parse(
     )?;
     let retry_policy = validate::retry::policy(request.retry_policy)?;
     let start_delay = start::delay(request.workflow_start_delay.as_ref(), &request.cron_schedule)?;
+    start::time_skipping(request.time_skipping_config.is_some())?;
     validate::priority::check(request.priority.as_ref())?;
     validate::links::check(&request.links)?;
-    validate::versioning::check(request.versioning_override.as_ref())?;
+    validate::versioning::check(request.versioning_override.as_ref(), &task_queue)?;
     validate::attributes::check(namespace, request.search_attributes.as_ref())?;
     start::memo(request.memo.as_ref())?;
     validate::blob(request.input.as_ref())?;
@@ -107,8 +108,10 @@ fn parse(
         retry_policy,
         cron_schedule: request.cron_schedule,
         start_delay,
-        memo: request.memo,
-        search_attributes: request.search_attributes,
+        memo: request.memo.filter(|memo| !memo.fields.is_empty()),
+        search_attributes: request
+            .search_attributes
+            .filter(|attributes| !attributes.indexed_fields.is_empty()),
         user_metadata: request.user_metadata,
         links: request.links,
         priority: request.priority,
@@ -141,15 +144,16 @@ fn policies(
     ),
     Error,
 > {
+    let default = WorkflowIdConflictPolicy::UseExisting;
+    let policies = start::policies(
+        request.workflow_id_reuse_policy,
+        request.workflow_id_conflict_policy,
+        default,
+    )?;
     if request.workflow_id_conflict_policy() == WorkflowIdConflictPolicy::Fail {
         return Err(Error::invalid(
             "Invalid WorkflowIDConflictPolicy: WORKFLOW_ID_CONFLICT_POLICY_FAIL is not supported for this operation.",
         ));
     }
-    let default = WorkflowIdConflictPolicy::UseExisting;
-    start::policies(
-        request.workflow_id_reuse_policy,
-        request.workflow_id_conflict_policy,
-        default,
-    )
+    Ok(policies)
 }

@@ -71,10 +71,11 @@ pub(super) fn parse(
         WorkflowIdConflictPolicy::Fail,
     )?;
     let on_conflict = on_conflict(request.on_conflict_options.unwrap_or_default())?;
+    start::time_skipping(request.time_skipping_config.is_some())?;
     validate::priority::check(request.priority.as_ref())?;
     validate::links::check_all(&request.links, &request.completion_callbacks)?;
     validate::callbacks::check(&request.completion_callbacks)?;
-    validate::versioning::check(request.versioning_override.as_ref())?;
+    validate::versioning::check(request.versioning_override.as_ref(), &task_queue)?;
     validate::attributes::check(namespace, request.search_attributes.as_ref())?;
     start::memo(request.memo.as_ref())?;
     validate::blob(request.input.as_ref())?;
@@ -95,8 +96,10 @@ pub(super) fn parse(
         retry_policy,
         cron_schedule: request.cron_schedule,
         start_delay,
-        memo: request.memo,
-        search_attributes: request.search_attributes,
+        memo: request.memo.filter(|memo| !memo.fields.is_empty()),
+        search_attributes: request
+            .search_attributes
+            .filter(|attributes| !attributes.indexed_fields.is_empty()),
         user_metadata: request.user_metadata,
         links: request.links,
         callbacks: request.completion_callbacks,

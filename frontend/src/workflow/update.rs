@@ -5,6 +5,7 @@ use engine::{
     trigger::{AdmitUpdate, Trigger},
 };
 use proto::temporal::{
+    enums::v1::UpdateWorkflowExecutionLifecycleStage,
     update::v1::{Request as UpdateRequest, WaitPolicy},
     workflowservice::v1::{UpdateWorkflowExecutionRequest, UpdateWorkflowExecutionResponse},
 };
@@ -76,8 +77,15 @@ pub(super) fn parse(
         return Err(Error::invalid("Update input is not set on request."));
     };
     validate::required(&input.name, "Update name is not set on request.")?;
+    if !request.completion_callbacks.is_empty() && request.request_id.is_empty() {
+        return Err(Error::invalid(
+            "invalid *update.Request: request_id is required when completion_callbacks are set",
+        ));
+    }
     let wait = match wait_policy.map_or(0, |policy| policy.lifecycle_stage) {
         0 => UpdateStage::Completed,
+        // What this release does not know is not waited for.
+        stage if UpdateWorkflowExecutionLifecycleStage::try_from(stage).is_err() => UpdateStage::Unspecified,
         stage => render::read_stage(stage),
     };
     if wait == UpdateStage::Admitted {

@@ -53,7 +53,13 @@ pub fn parse(text: &str) -> Result<Cron, InvalidCron> {
         None => (TimeZone::UTC, text.trim()),
     };
     if let Some(span) = text.strip_prefix("@every ") {
-        let span = parse_span(span.trim()).ok_or_else(|| invalid("bad duration"))?;
+        // A negative one is less than a second, too.
+        let (span, is_negative) = match span.trim().strip_prefix('-') {
+            Some(span) => (span, true),
+            None => (span.trim(), false),
+        };
+        let span = parse_span(span).ok_or_else(|| invalid("bad duration"))?;
+        let span = if is_negative { Duration::ZERO } else { span };
         // Less than a second is taken for a second.
         let span = Duration::from_secs(span.as_secs().max(1));
         return Ok(Cron {

@@ -59,8 +59,11 @@ pub(super) fn syntax_error(token: &Token) -> QueryError {
     malformed(token.end, &near)
 }
 
+/// What a query is the end of: positions in errors count from its beginning, as the official server's do.
+const STATEMENT: &str = "select * from dummy where  ";
+
 fn malformed(end: usize, near: &str) -> QueryError {
-    let position = end + 1;
+    let position = STATEMENT.len() + end + 1;
     let near = if near.is_empty() {
         String::new()
     } else {

@@ -103,9 +103,9 @@ fn groups() {
             GROUP BY 'ExecutionStatus'
                 invalid query: invalid expression: must be a column name but was a value
             GROUP
-                invalid query: malformed SQL query: syntax error at position 6
+                invalid query: malformed SQL query: syntax error at position 33
             GROUP BY
-                invalid query: malformed SQL query: syntax error at position 9
+                invalid query: malformed SQL query: syntax error at position 36
             Kw = 'a' GROUP BY ExecutionStatus LIMIT 1
                 invalid query: operation is not supported: 'LIMIT' clause
         "#]],

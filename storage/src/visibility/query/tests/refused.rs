@@ -343,87 +343,87 @@ fn malformed() {
         "#,
         expect![[r#"
             Kw = 'a
-                invalid query: malformed SQL query: syntax error at position 8 near 'a'
+                invalid query: malformed SQL query: syntax error at position 35 near 'a'
             Kw = "a'
-                invalid query: malformed SQL query: syntax error at position 9 near 'a''
+                invalid query: malformed SQL query: syntax error at position 36 near 'a''
             `Kw = 'a'
-                invalid query: malformed SQL query: syntax error at position 10 near 'Kw = 'a''
+                invalid query: malformed SQL query: syntax error at position 37 near 'Kw = 'a''
             `` = 'a'
-                invalid query: malformed SQL query: syntax error at position 3
+                invalid query: malformed SQL query: syntax error at position 30
             Kw == 'a'
-                invalid query: malformed SQL query: syntax error at position 6
+                invalid query: malformed SQL query: syntax error at position 33
             Kw NOT = 'a'
-                invalid query: malformed SQL query: syntax error at position 9
+                invalid query: malformed SQL query: syntax error at position 36
             Kw NOT IS NULL
-                invalid query: malformed SQL query: syntax error at position 10 near 'is'
+                invalid query: malformed SQL query: syntax error at position 37 near 'is'
             Kw IS NOT
-                invalid query: malformed SQL query: syntax error at position 10
+                invalid query: malformed SQL query: syntax error at position 37
             Kw IS 'a'
-                invalid query: malformed SQL query: syntax error at position 10 near 'a'
+                invalid query: malformed SQL query: syntax error at position 37 near 'a'
             Kw IS NULL NULL
-                invalid query: malformed SQL query: syntax error at position 16 near 'null'
+                invalid query: malformed SQL query: syntax error at position 43 near 'null'
             Kw IN ()
-                invalid query: malformed SQL query: syntax error at position 9
+                invalid query: malformed SQL query: syntax error at position 36
             Kw IN 'a'
-                invalid query: malformed SQL query: syntax error at position 10 near 'a'
+                invalid query: malformed SQL query: syntax error at position 37 near 'a'
             Kw IN ('a',)
-                invalid query: malformed SQL query: syntax error at position 13
+                invalid query: malformed SQL query: syntax error at position 40
             Kw IN ('a' 'b')
-                invalid query: malformed SQL query: syntax error at position 15 near 'b'
+                invalid query: malformed SQL query: syntax error at position 42 near 'b'
             Kw BETWEEN 'a'
-                invalid query: malformed SQL query: syntax error at position 15
+                invalid query: malformed SQL query: syntax error at position 42
             Kw STARTS_WITH
-                invalid query: malformed SQL query: syntax error at position 15
+                invalid query: malformed SQL query: syntax error at position 42
             Kw = 'a' 'b'
-                invalid query: malformed SQL query: syntax error at position 13 near 'b'
+                invalid query: malformed SQL query: syntax error at position 40 near 'b'
             Kw = 'a' AND
-                invalid query: malformed SQL query: syntax error at position 13
+                invalid query: malformed SQL query: syntax error at position 40
             Kw = 'a')
-                invalid query: malformed SQL query: syntax error at position 10
+                invalid query: malformed SQL query: syntax error at position 37
             (Kw = 'a'
-                invalid query: malformed SQL query: syntax error at position 10
+                invalid query: malformed SQL query: syntax error at position 37
             Kw =
-                invalid query: malformed SQL query: syntax error at position 5
+                invalid query: malformed SQL query: syntax error at position 32
             = 'a'
-                invalid query: malformed SQL query: syntax error at position 2
+                invalid query: malformed SQL query: syntax error at position 29
             ()
-                invalid query: malformed SQL query: syntax error at position 3
+                invalid query: malformed SQL query: syntax error at position 30
             AND
-                invalid query: malformed SQL query: syntax error at position 4 near 'and'
+                invalid query: malformed SQL query: syntax error at position 31 near 'and'
             NOT
-                invalid query: malformed SQL query: syntax error at position 4
+                invalid query: malformed SQL query: syntax error at position 31
             Kw = 'a' = 'b'
-                invalid query: malformed SQL query: syntax error at position 11
+                invalid query: malformed SQL query: syntax error at position 38
             Kw = 'a'; Kw = 'b'
-                invalid query: malformed SQL query: syntax error at position 13 near 'Kw'
+                invalid query: malformed SQL query: syntax error at position 40 near 'Kw'
             Kw = 'a' XOR Kw = 'b'
-                invalid query: malformed SQL query: syntax error at position 13 near 'XOR'
+                invalid query: malformed SQL query: syntax error at position 40 near 'XOR'
             Nt=1and Nt=1
-                invalid query: malformed SQL query: syntax error at position 5 near '1'
+                invalid query: malformed SQL query: syntax error at position 32 near '1'
             Nt = 1_000
-                invalid query: malformed SQL query: syntax error at position 7 near '1'
+                invalid query: malformed SQL query: syntax error at position 34 near '1'
             Nt = 0x10
-                invalid query: malformed SQL query: syntax error at position 7 near '0'
+                invalid query: malformed SQL query: syntax error at position 34 near '0'
             Nt = --1
-                invalid query: malformed SQL query: syntax error at position 9
+                invalid query: malformed SQL query: syntax error at position 36
             Kw = ?
-                invalid query: malformed SQL query: syntax error at position 7
+                invalid query: malformed SQL query: syntax error at position 34
             Kw = :a
-                invalid query: malformed SQL query: syntax error at position 7
+                invalid query: malformed SQL query: syntax error at position 34
             Kw = N'a'
-                invalid query: malformed SQL query: syntax error at position 10 near 'a'
+                invalid query: malformed SQL query: syntax error at position 37 near 'a'
             Kw = 'a' /* open
-                invalid query: malformed SQL query: syntax error at position 17 near '/* open'
+                invalid query: malformed SQL query: syntax error at position 44 near '/* open'
             select * from x
-                invalid query: malformed SQL query: syntax error at position 7 near 'select'
+                invalid query: malformed SQL query: syntax error at position 34 near 'select'
             order = 'a'
-                invalid query: malformed SQL query: syntax error at position 8
+                invalid query: malformed SQL query: syntax error at position 35
             With Space = 'a'
-                invalid query: malformed SQL query: syntax error at position 11 near 'Space'
+                invalid query: malformed SQL query: syntax error at position 38 near 'Space'
             %
-                invalid query: malformed SQL query: syntax error at position 2
+                invalid query: malformed SQL query: syntax error at position 29
             é = 'a'
-                invalid query: malformed SQL query: syntax error at position 3
+                invalid query: malformed SQL query: syntax error at position 30
         "#]],
     );
 }
