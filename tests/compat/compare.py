@@ -9,27 +9,20 @@ development server from .venv. The servers run one after the other, so that they
 import argparse
 import difflib
 import json
-import os
 import pathlib
-import shlex
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from harness import servers
 from harness.normalise import normalise, without_messages
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _BIN = _HERE / ".venv" / "bin"
-_ORACLE = f"{_BIN}/temporal server start-dev --headless --ip 127.0.0.1 --port {{port}} --log-level error"
-_STOP_SECONDS = 10.0
 
 
 def main() -> int:
@@ -75,11 +68,11 @@ def _results(
     with tempfile.TemporaryDirectory(prefix="compat-") as folder:
         out = save or pathlib.Path(folder) / "results.json"
         out.unlink(missing_ok=True)
-        port = _free_port()
+        port = servers.free_port()
         progress = pathlib.Path(folder) / "progress.log"
         run = [f"{_BIN}/python", f"{_HERE}/run.py", "--target", f"127.0.0.1:{port}", "--out", str(out)]
         run += ["--only", arguments.only, "--jobs", str(arguments.jobs), "--timeout", str(arguments.timeout)]
-        with _server(command, port, pathlib.Path(folder)) as server, progress.open("wb") as log:
+        with servers.running(command, port, pathlib.Path(folder)) as server, progress.open("wb") as log:
             runner = subprocess.Popen(run, stdout=None if arguments.verbose else log, stderr=subprocess.STDOUT)
             while _still_running(runner):
                 if server.poll() is not None:
@@ -100,39 +93,6 @@ def _still_running(process: "subprocess.Popen[bytes]") -> bool:
 def _read(path: pathlib.Path) -> Results:
     content = json.loads(path.read_text())
     return Results(content["salt"], content["scenarios"])
-
-
-@contextmanager
-def _server(command: str, port: int, folder: pathlib.Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """Runs a server as a child in a process group of its own and stops exactly that group."""
-    line = (_ORACLE if command == "oracle" else command).replace("{port}", str(port))
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            shlex.split(line), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield child
-    finally:
-        if child.poll() is not None:
-            print(f"server ended by itself with status {child.returncode}: {line}\n{log.read_text()[-4000:]}")
-        else:
-            _stop(child)
-
-
-def _stop(child: "subprocess.Popen[bytes]") -> None:
-    os.killpg(child.pid, signal.SIGTERM)
-    try:
-        child.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _known_differences() -> dict[str, str]:

@@ -22,6 +22,7 @@ const USAGE: &str = "cargo xtask TASK
   order     start the server and run the example order workflow on it
   replay    only the replay of the golden histories
   compat    only the comparison with the official server; further arguments go to tests/compat/compare.py
+  bad-input only the bad requests, against the official server; further arguments go to tests/compat/bad_input.py
   sdk       only the SDKs' own test environments; further arguments go to tests/compat/sdk.py
   abuse     only the clients that misbehave; further arguments go to it
   chaos     only the crashes under load; further arguments go to it";
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         "order" => order(),
         "replay" => replay(),
         "compat" => build().and_then(|()| compat(&rest)),
+        "bad-input" => build().and_then(|()| compare("bad_input.py", &rest)),
         "sdk" => build().and_then(|()| sdk(&rest)),
         "abuse" => build().and_then(|()| program("abuse", &rest)),
         "chaos" => build().and_then(|()| program("chaos", &rest)),
@@ -96,10 +98,15 @@ fn build() -> Result<(), String> {
 }
 
 fn compat(args: &[String]) -> Result<(), String> {
+    compare("compare.py", args)
+}
+
+/// Runs a script that compares our server with the official one.
+fn compare(script: &str, args: &[String]) -> Result<(), String> {
     let server = server_binary().display().to_string();
     let ours =
         format!("{server} server start-dev --headless --ip 127.0.0.1 --port {{port}} --log-level error");
-    run(python("compare.py")?.args(["--b", &ours]).args(args))
+    run(python(script)?.args(["--b", &ours]).args(args))
 }
 
 fn sdk(args: &[String]) -> Result<(), String> {

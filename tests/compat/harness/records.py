@@ -34,7 +34,7 @@ def rpc_error(error: RPCError) -> Record:
         "rpc_error": {
             "code": error.status.name,
             "message": error.message,
-            "details": [_detail(any_value) for any_value in error.grpc_status.details],
+            "details": [detail(any_value) for any_value in error.grpc_status.details],
         }
     }
 
@@ -70,7 +70,7 @@ def is_rate_limit(error: RPCError) -> bool:
     return False
 
 
-def _detail(any_value: ProtoAny) -> Record:
+def detail(any_value: ProtoAny) -> Record:
     name = any_value.TypeName()
     for module in _DETAIL_MODULES:
         kind = getattr(module, name.rpartition(".")[2], None)
@@ -90,7 +90,7 @@ def _multi_operation(value: Message) -> Record | None:
                 "rpc_error": {
                     "code": status.code,
                     "message": status.message,
-                    "details": [_detail(any_value) for any_value in status.details],
+                    "details": [detail(any_value) for any_value in status.details],
                 }
             }
             for status in value.statuses
