@@ -86,6 +86,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         arbiters: arbiters.clone(),
         config: Arc::new(parts.config.matching.clone()),
         notices,
+        rates: RwLock::default(),
     };
     let router = Router(Arc::new(Inner {
         node: parts.node,
@@ -277,9 +278,27 @@ pub(crate) struct Queues {
     arbiters: Vec<ArbiterHandle>,
     config: Arc<matching::config::Config>,
     notices: mpsc::Sender<QueueNotice>,
+    /// Dispatch rates that clients have set, tasks a second; a queue that starts takes its own up.
+    rates: RwLock<HashMap<QueueKey, f64>>,
 }
 
 impl Queues {
+    /// Sets the dispatch rate of a queue, whether it is there or starts later; `None` unsets it.
+    pub(crate) fn set_rate(&self, key: &QueueKey, rate: Option<f64>) {
+        let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
+        match rate {
+            Some(rate) => rates.insert(key.clone(), rate),
+            None => rates.remove(key),
+        };
+        // Held until the queue is told: of two changes, the later one is told last.
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = handles.get(key)
+            && handle.set_rate(rate).is_err()
+        {
+            tracing::warn!(queue = %key.name, "queue is too busy to be told its rate");
+        }
+    }
+
     pub(crate) fn find(&self, key: &QueueKey, router: &Router) -> Result<QueueHandle, AskError> {
         if let Some(handle) = self
             .handles
@@ -320,7 +339,13 @@ impl Queues {
                 }
             }),
         };
-        matching::actor::start(arbiter, key.clone(), &self.config, hooks)
+        let handle = matching::actor::start(arbiter, key.clone(), &self.config, hooks);
+        let rates = self.rates.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rate) = rates.get(key) {
+            // Its mailbox is empty yet.
+            handle.set_rate(Some(*rate)).ok();
+        }
+        handle
     }
 
     pub(crate) fn all(&self) -> Vec<QueueHandle> {

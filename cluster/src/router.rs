@@ -109,6 +109,11 @@ impl Router {
         self.0.queues.find(key, self)
     }
 
+    /// Sets how many tasks a second the queue gives at most; `None` unsets it.
+    pub fn set_queue_rate(&self, key: &QueueKey, rate: Option<f64>) {
+        self.0.queues.set_rate(key, rate);
+    }
+
     /// Replaces what shards know of namespaces.
     pub fn set_namespaces(&self, namespaces: Namespaces) {
         self.0

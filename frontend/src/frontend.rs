@@ -29,6 +29,7 @@ use crate::{
     limits,
     metrics::Metrics,
     namespace::{Namespaces, SYSTEM_ID, SYSTEM_NAME, reclaim::Reclaims, record::Record},
+    worker::roster::Roster,
 };
 
 /// What clients are told of the server, and what it makes at its first start.
@@ -69,6 +70,7 @@ pub struct Frontend {
     pub(crate) router: Router,
     pub(crate) namespaces: Namespaces,
     pub(crate) reclaims: Reclaims,
+    pub(crate) roster: Roster,
     pub(crate) options: Options,
     pub(crate) metrics: Arc<Metrics>,
     draining: watch::Sender<bool>,
@@ -85,6 +87,7 @@ impl Frontend {
             router,
             namespaces,
             reclaims: Reclaims::default(),
+            roster: Roster::default(),
             options,
             metrics: Arc::default(),
             draining: watch::Sender::new(false),
@@ -107,7 +110,7 @@ impl Frontend {
                 self.reclaims.add(namespace.id);
             }
         }
-        Ok(())
+        crate::queue::settings::load(self).await
     }
 
     /// Adds search attributes, by name and name of the type, to a namespace; those that are there stay as they are.

@@ -2,3 +2,5 @@
 
 pub(crate) mod describe;
 pub(crate) mod list_partitions;
+pub(crate) mod settings;
+pub(crate) mod update_config;

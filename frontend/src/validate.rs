@@ -26,7 +26,7 @@ use crate::{error::Error, limits, namespace::Namespace};
 pub(crate) use cluster::router::RunTarget;
 
 /// Names of queues that the official server keeps for itself.
-const RESERVED_QUEUE_PREFIX: &str = "/_sys/";
+pub(crate) const RESERVED_QUEUE_PREFIX: &str = "/_sys/";
 /// The queue of the official server's own workers.
 const INTERNAL_QUEUE: &str = "temporal-sys-per-ns-tq";
 

@@ -62,6 +62,10 @@ super::answer::service! {
         update_workflow_execution(UpdateWorkflowExecutionRequest) -> UpdateWorkflowExecutionResponse = workflow::update::handle, UpdateWorkflowExecution;
         poll_workflow_execution_update(PollWorkflowExecutionUpdateRequest) -> PollWorkflowExecutionUpdateResponse = workflow::poll_update::handle, PollWorkflowExecutionUpdate;
         record_worker_heartbeat(RecordWorkerHeartbeatRequest) -> RecordWorkerHeartbeatResponse = worker::heartbeat_worker::handle, RecordWorkerHeartbeat;
+        update_task_queue_config(UpdateTaskQueueConfigRequest) -> UpdateTaskQueueConfigResponse = queue::update_config::handle, UpdateTaskQueueConfig;
+        list_workers(ListWorkersRequest) -> ListWorkersResponse = worker::list::handle, ListWorkers;
+        count_workers(CountWorkersRequest) -> CountWorkersResponse = worker::list::count, CountWorkers;
+        describe_worker(DescribeWorkerRequest) -> DescribeWorkerResponse = worker::describe::handle, DescribeWorker;
     }
     absent {
         create_schedule(CreateScheduleRequest) -> CreateScheduleResponse, CreateSchedule;
@@ -112,12 +116,8 @@ super::answer::service! {
         delete_workflow_rule(DeleteWorkflowRuleRequest) -> DeleteWorkflowRuleResponse, DeleteWorkflowRule;
         list_workflow_rules(ListWorkflowRulesRequest) -> ListWorkflowRulesResponse, ListWorkflowRules;
         trigger_workflow_rule(TriggerWorkflowRuleRequest) -> TriggerWorkflowRuleResponse, TriggerWorkflowRule;
-        list_workers(ListWorkersRequest) -> ListWorkersResponse, ListWorkers;
-        count_workers(CountWorkersRequest) -> CountWorkersResponse, CountWorkers;
-        update_task_queue_config(UpdateTaskQueueConfigRequest) -> UpdateTaskQueueConfigResponse, UpdateTaskQueueConfig;
         fetch_worker_config(FetchWorkerConfigRequest) -> FetchWorkerConfigResponse, FetchWorkerConfig;
         update_worker_config(UpdateWorkerConfigRequest) -> UpdateWorkerConfigResponse, UpdateWorkerConfig;
-        describe_worker(DescribeWorkerRequest) -> DescribeWorkerResponse, DescribeWorker;
         pause_workflow_execution(PauseWorkflowExecutionRequest) -> PauseWorkflowExecutionResponse, PauseWorkflowExecution;
         unpause_workflow_execution(UnpauseWorkflowExecutionRequest) -> UnpauseWorkflowExecutionResponse, UnpauseWorkflowExecution;
         start_activity_execution(StartActivityExecutionRequest) -> StartActivityExecutionResponse, StartActivityExecution;

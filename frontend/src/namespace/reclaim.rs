@@ -73,6 +73,7 @@ async fn reclaim(frontend: &Frontend, id: NamespaceId) -> Result<(), Error> {
         tokio::time::sleep(limits::RECLAIM_PAUSE).await;
     }
     visibility.delete_namespace(id).await?;
+    crate::queue::settings::forget(frontend, id).await?;
     frontend.namespaces.remove(id).await?;
     tracing::info!(namespace_id = %id, "namespace reclaimed");
     Ok(())

@@ -161,6 +161,7 @@ fn capabilities() -> Capabilities {
         eager_workflow_start: true,
         sync_update: true,
         async_update: true,
+        worker_heartbeats: true,
         poller_autoscaling: true,
         ..Default::default()
     }

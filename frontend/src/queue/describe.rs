@@ -19,6 +19,7 @@ use proto::{
     time::duration_to_proto,
 };
 
+use super::settings;
 use crate::{call::Call, error::Error, frontend::Frontend, validate};
 
 /// What the API calls the version of workers without one.
@@ -71,6 +72,10 @@ pub(crate) async fn handle(
             HashMap::new()
         },
         versioning_info,
+        config: match request.report_config {
+            true => settings::read(frontend, &settings_of(namespace.id, &request, &queue.name)).await?,
+            false => None,
+        },
         effective_rate_limit: Some(effective(view.rate)),
         task_queue_status: request.include_task_queue_status.then(|| status(&view)),
         ..Default::default()
@@ -120,6 +125,15 @@ async fn enhanced(
         versions_info: [(String::new(), info)].into(),
         ..Default::default()
     })
+}
+
+/// Returns whose settings the request asks for.
+fn settings_of(namespace_id: NamespaceId, request: &DescribeTaskQueueRequest, name: &str) -> settings::Key {
+    settings::Key {
+        namespace_id,
+        task_type: request.task_queue_type(),
+        name: name.to_owned(),
+    }
 }
 
 /// Reads a queue's name, or that of one of its partitions, and whether it is the first partition.

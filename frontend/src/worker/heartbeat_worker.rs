@@ -1,7 +1,7 @@
-//! RecordWorkerHeartbeat (reference 1.4): taken and dropped. Namespaces do not advertise worker heartbeats, since no
-//! node knows all workers; a worker that sends them all the same must not fail.
+//! RecordWorkerHeartbeat (reference 1.4): workers say that they are there, and how they are.
 
 use proto::temporal::workflowservice::v1::{RecordWorkerHeartbeatRequest, RecordWorkerHeartbeatResponse};
+use tokio::time::Instant;
 
 use crate::{call::Call, error::Error, frontend::Frontend};
 
@@ -10,6 +10,9 @@ pub(crate) async fn handle(
     _: &Call,
     request: RecordWorkerHeartbeatRequest,
 ) -> Result<RecordWorkerHeartbeatResponse, Error> {
-    frontend.namespaces.usable(&request.namespace).await?;
+    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    frontend
+        .roster
+        .hear(namespace.id, request.worker_heartbeat, Instant::now());
     Ok(RecordWorkerHeartbeatResponse {})
 }

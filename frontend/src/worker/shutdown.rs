@@ -7,6 +7,7 @@ use proto::{
         workflowservice::v1::{ShutdownWorkerRequest, ShutdownWorkerResponse},
     },
 };
+use tokio::time::Instant;
 
 use crate::{call::Call, error::Error, frontend::Frontend};
 
@@ -16,6 +17,11 @@ pub(crate) async fn handle(
     request: ShutdownWorkerRequest,
 ) -> Result<ShutdownWorkerResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    if let Some(heartbeat) = request.worker_heartbeat.clone() {
+        frontend
+            .roster
+            .hear(namespace.id, vec![heartbeat], Instant::now());
+    }
     let worker = request.worker_instance_key.as_str();
     if !request.sticky_task_queue.is_empty() {
         let name = &request.sticky_task_queue;

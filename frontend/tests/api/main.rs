@@ -5,6 +5,7 @@ mod history;
 mod http;
 mod namespaces;
 mod polls;
+mod queues;
 mod server;
 mod tokens;
 mod transport;

@@ -35,7 +35,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let store = Arc::new(MemoryStore::new());
+        Self::start_on(Arc::new(MemoryStore::new())).await
+    }
+
+    /// Starts over what another server may have stored.
+    pub(crate) async fn start_on(store: Arc<MemoryStore>) -> Self {
         let parts = Parts {
             node: NodeId {
                 name: "test".into(),

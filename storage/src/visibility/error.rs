@@ -28,6 +28,12 @@ pub struct QueryError {
 }
 
 impl QueryError {
+    /// Says what is wrong, without what it is wrong with.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),

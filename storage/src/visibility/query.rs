@@ -1,11 +1,12 @@
 //! Queries: the language of list filters, from its text to the filter that the backends answer.
 //!
 //! `lexer` and `parser` make a text an `ast`; `binding` makes that a [`Filter`], whose meaning `matching` says.
-//! The language and its messages are the official server's (reference 4.4), except that positions in messages
-//! count from the query's own start and that no message names a Go type.
+//! The language and its messages are the official server's (reference 4.4), except that no message
+//! names a Go type.
 
 mod ast;
 mod binding;
+pub mod condition;
 mod duration;
 mod filter;
 mod lexer;
