@@ -98,6 +98,22 @@ impl Error {
         }
     }
 
+    pub(crate) fn node_rate_exceeded() -> Self {
+        Self::Exhausted {
+            message: "service rate limit exceeded".to_owned(),
+            cause: ResourceExhaustedCause::RpsLimit,
+            scope: ResourceExhaustedScope::System,
+        }
+    }
+
+    pub(crate) fn namespace_rate_exceeded() -> Self {
+        Self::Exhausted {
+            message: "namespace rate limit exceeded".to_owned(),
+            cause: ResourceExhaustedCause::RpsLimit,
+            scope: ResourceExhaustedScope::Namespace,
+        }
+    }
+
     pub(crate) fn concurrent_limit(message: impl Into<String>) -> Self {
         Self::Exhausted {
             message: message.into(),

@@ -25,10 +25,12 @@ use storage::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
+    config::Config,
     error::Error,
     limits,
     metrics::Metrics,
     namespace::{Namespaces, SYSTEM_ID, SYSTEM_NAME, reclaim::Reclaims, record::Record},
+    rate::NodeRate,
     worker::roster::Roster,
 };
 
@@ -45,6 +47,7 @@ pub struct Options {
     pub address: String,
     /// Namespaces that are there from the first start on.
     pub namespaces: Vec<DefaultNamespace>,
+    pub calls: Config,
 }
 
 /// A namespace that is there from the first start on.
@@ -71,6 +74,7 @@ pub struct Frontend {
     pub(crate) namespaces: Namespaces,
     pub(crate) reclaims: Reclaims,
     pub(crate) roster: Roster,
+    pub(crate) rate: NodeRate,
     pub(crate) options: Options,
     pub(crate) metrics: Arc<Metrics>,
     draining: watch::Sender<bool>,
@@ -82,12 +86,14 @@ impl Frontend {
         if options.cluster_id.is_empty() {
             options.cluster_id = cluster_id(&**router.registry()).await?;
         }
-        let namespaces = Namespaces::new(router.clone());
+        let namespaces = Namespaces::new(router.clone(), options.calls.clone());
+        let rate = NodeRate::new(&options.calls, Instant::now());
         let frontend = Self {
             router,
             namespaces,
             reclaims: Reclaims::default(),
             roster: Roster::default(),
+            rate,
             options,
             metrics: Arc::default(),
             draining: watch::Sender::new(false),

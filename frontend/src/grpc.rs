@@ -65,6 +65,8 @@ pub async fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     Server::builder()
+        // Without a grace: with one, this version of tonic closes connections without telling their clients.
+        .max_connection_age(frontend.options.calls.connection_age_max)
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)

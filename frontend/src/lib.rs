@@ -4,6 +4,7 @@
 //! `worker`, `activity`, `visibility`, `queue`, `namespace` and `operator`. `status` alone makes a `tonic::Status`.
 //! Decides nothing about a workflow and keeps nothing of one.
 
+pub mod config;
 pub mod frontend;
 pub mod grpc;
 pub mod http;
@@ -17,6 +18,7 @@ mod error;
 mod history;
 mod operator;
 mod queue;
+mod rate;
 mod render;
 mod status;
 mod system;

@@ -56,6 +56,9 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 8 * MIB as u32;
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How old a connection gets before it ends gracefully (reference 0.1).
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(5 * 60);
+
 /// Calls of one kind that wait for something, such as polls, for one namespace (reference 0.3). The official server
 /// allows 1,200; here a waiting call costs a few kilobytes.
 pub const WAITING_CALLS_MAX: u32 = 20_000;

@@ -30,7 +30,13 @@ use tokio::{
 };
 
 use self::{record::Record, registry::Stored};
-use crate::{error::Error, frontend::OpenError, limits};
+use crate::{
+    config::Config,
+    error::Error,
+    frontend::OpenError,
+    limits,
+    rate::{CallKind, NamespaceRates},
+};
 
 /// The namespace of the official server's own workflows: listed, otherwise unused here.
 pub(crate) const SYSTEM_NAME: &str = "temporal-system";
@@ -51,7 +57,26 @@ pub(crate) struct Namespace {
     version: u64,
     /// When the registry was asked last.
     read: Instant,
-    waiting: Arc<[AtomicU32; WAITING_KINDS]>,
+    /// What its calls use up, whatever becomes of the record.
+    usage: Arc<Usage>,
+}
+
+/// What the calls of a namespace use up.
+#[derive(Debug)]
+struct Usage {
+    waiting: [AtomicU32; WAITING_KINDS],
+    waiting_max: u32,
+    rates: NamespaceRates,
+}
+
+impl Usage {
+    fn new(config: &Config) -> Self {
+        Self {
+            waiting: Default::default(),
+            waiting_max: config.namespace_waiting_calls_max.get(),
+            rates: NamespaceRates::new(config, Instant::now()),
+        }
+    }
 }
 
 impl Namespace {
@@ -73,12 +98,12 @@ impl Namespace {
 
     /// Counts a call that waits for something, until the guard is dropped.
     pub(crate) fn wait(&self, kind: Waiting) -> Result<WaitGuard, Error> {
-        let count = self.waiting[kind as usize].fetch_add(1, Relaxed);
+        let count = self.usage.waiting[kind as usize].fetch_add(1, Relaxed);
         let guard = WaitGuard {
-            waiting: Arc::clone(&self.waiting),
+            usage: Arc::clone(&self.usage),
             kind,
         };
-        if count >= limits::WAITING_CALLS_MAX {
+        if count >= self.usage.waiting_max {
             return Err(Error::concurrent_limit(
                 "namespace concurrent poller limit exceeded",
             ));
@@ -103,19 +128,20 @@ const WAITING_KINDS: usize = 5;
 /// A call that waits.
 #[derive(Debug)]
 pub(crate) struct WaitGuard {
-    waiting: Arc<[AtomicU32; WAITING_KINDS]>,
+    usage: Arc<Usage>,
     kind: Waiting,
 }
 
 impl Drop for WaitGuard {
     fn drop(&mut self) {
-        self.waiting[self.kind as usize].fetch_sub(1, Relaxed);
+        self.usage.waiting[self.kind as usize].fetch_sub(1, Relaxed);
     }
 }
 
 /// The namespaces that this node knows.
 pub(crate) struct Namespaces {
     router: Router,
+    config: Config,
     known: RwLock<Known>,
     /// Bounds the look-ups of names that nobody knows.
     lookups: Semaphore,
@@ -130,9 +156,10 @@ struct Known {
 }
 
 impl Namespaces {
-    pub(crate) fn new(router: Router) -> Self {
+    pub(crate) fn new(router: Router, config: Config) -> Self {
         Self {
             router,
+            config,
             known: RwLock::new(Known::default()),
             lookups: Semaphore::new(limits::NAMESPACE_LOOKUPS_MAX),
             refresh: Mutex::new(()),
@@ -151,8 +178,18 @@ impl Namespaces {
 
     /// Returns the namespace that a call names, if it takes calls.
     pub(crate) async fn usable(&self, name: &str) -> Result<Arc<Namespace>, Error> {
+        self.usable_for(CallKind::Usual, name).await
+    }
+
+    /// Returns the namespace that a call to visibility names.
+    pub(crate) async fn searchable(&self, name: &str) -> Result<Arc<Namespace>, Error> {
+        self.usable_for(CallKind::Visibility, name).await
+    }
+
+    async fn usable_for(&self, kind: CallKind, name: &str) -> Result<Arc<Namespace>, Error> {
         let namespace = self.find(name).await?;
         namespace.check_state(USABLE)?;
+        namespace.usage.rates.take(kind, Instant::now())?;
         Ok(namespace)
     }
 
@@ -160,6 +197,7 @@ impl Namespaces {
     pub(crate) async fn startable(&self, name: &str) -> Result<Arc<Namespace>, Error> {
         let namespace = self.find(name).await?;
         namespace.check_state(STARTABLE)?;
+        namespace.usage.rates.take(CallKind::Usual, Instant::now())?;
         Ok(namespace)
     }
 
@@ -174,6 +212,7 @@ impl Namespaces {
                 .ok_or_else(|| unknown(&id.to_string()))?,
         };
         namespace.check_state(USABLE)?;
+        namespace.usage.rates.take(CallKind::Usual, Instant::now())?;
         Ok(namespace)
     }
 
@@ -263,7 +302,10 @@ impl Namespaces {
             record: stored.record,
             version: stored.version,
             read: Instant::now(),
-            waiting: before.map_or_else(Arc::default, |before| Arc::clone(&before.waiting)),
+            usage: before.map_or_else(
+                || Arc::new(Usage::new(&self.config)),
+                |before| Arc::clone(&before.usage),
+            ),
         });
         known
             .by_name

@@ -49,9 +49,17 @@ fn at_least_one(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Reads a whole number with its unit: ms, s, m or h.
-fn human_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+/// Reads a span from settings.
+pub fn human_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
+    read_duration(&text).ok_or_else(|| {
+        serde::de::Error::custom(format!("read duration {text:?}: want a number and ms, s, m or h"))
+    })
+}
+
+/// Reads a whole number with its unit: ms, s, m or h.
+#[must_use]
+pub fn read_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit_ms: u64 = match unit {
@@ -67,9 +75,6 @@ fn human_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Err
         .and_then(|number| number.checked_mul(unit_ms))
         .filter(|_| unit_ms > 0)
         .map(Duration::from_millis)
-        .ok_or_else(|| {
-            serde::de::Error::custom(format!("read duration {text:?}: want a number and ms, s, m or h"))
-        })
 }
 
 #[cfg(test)]

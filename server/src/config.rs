@@ -27,6 +27,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub storage: storage::config::EmbeddedConfig,
     pub cluster: cluster::config::Config,
+    pub frontend: frontend::config::Config,
 }
 
 /// Where data is kept.
@@ -47,6 +48,7 @@ struct File {
     namespaces: Vec<String>,
     storage: storage::config::EmbeddedConfig,
     cluster: cluster::config::Config,
+    frontend: frontend::config::Config,
 }
 
 /// The settings cannot be used.
@@ -86,6 +88,7 @@ pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
         log_format: args.log_format.unwrap_or_default(),
         storage: file.storage,
         cluster: file.cluster,
+        frontend: file.frontend,
     };
     for address in [Some(config.listen), config.http_listen].into_iter().flatten() {
         if !address.ip().is_loopback() && !args.allow_insecure {
@@ -107,8 +110,10 @@ pub fn load_dev(args: StartDevArgs) -> Result<Config, ConfigError> {
         .iter()
         .map(|text| pair(text, "--search-attribute"))
         .collect::<Result<_, _>>()?;
+    let mut frontend = frontend::config::Config::default();
     for text in &args.dynamic_config_value {
-        pair(text, "--dynamic-config-value")?;
+        let (key, value) = pair(text, "--dynamic-config-value")?;
+        dynamic(&mut frontend, &key, &value)?;
     }
     validate(Config {
         listen: SocketAddr::new(ip, args.port),
@@ -120,7 +125,18 @@ pub fn load_dev(args: StartDevArgs) -> Result<Config, ConfigError> {
         log_format: args.log_format.unwrap_or_default(),
         storage: storage::config::EmbeddedConfig::default(),
         cluster: cluster::config::Config::default(),
+        frontend,
     })
+}
+
+/// Takes a dynamic setting of the official server; those that mean nothing here are ignored.
+fn dynamic(frontend: &mut frontend::config::Config, key: &str, value: &str) -> Result<(), ConfigError> {
+    // Written as JSON, as a text is on the command line of the official server.
+    let value = value.trim_matches('"');
+    frontend
+        .set(key, value)
+        .map(|_| ())
+        .map_err(|error| ConfigError::Invalid(error.to_string()))
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
@@ -199,6 +215,19 @@ mod tests {
                 ..RunArgs::default()
             })
             .is_ok()
+        );
+    }
+
+    #[test]
+    fn dynamic_settings_are_taken_or_ignored() {
+        let mut frontend = frontend::config::Config::default();
+        assert!(dynamic(&mut frontend, "frontend.rps", "5").is_ok());
+        assert!(dynamic(&mut frontend, "system.enableNexus", "true").is_ok());
+        assert_eq!(frontend.rps.map(std::num::NonZeroU32::get), Some(5));
+        let error = dynamic(&mut frontend, "frontend.namespaceRPS", "many").expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "frontend.namespaceRPS wants a whole number above zero, not many"
         );
     }
 

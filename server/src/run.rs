@@ -235,6 +235,7 @@ fn options(config: &Config, host: &Host) -> Options {
                 retention: RETENTION,
             })
             .collect(),
+        calls: config.frontend.clone(),
     }
 }
 

@@ -65,6 +65,7 @@ macro_rules! service {
                     let request = request.into_inner();
                     let operation = request.operation();
                     let answered = async {
+                        self.0.rate.take(call.started)?;
                         call.check_versions()?;
                         $handler(&self.0, &call, request).await
                     };

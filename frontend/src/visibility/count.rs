@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     _: &Call,
     request: CountWorkflowExecutionsRequest,
 ) -> Result<CountWorkflowExecutionsResponse, Error> {
-    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    let namespace = frontend.namespaces.searchable(&request.namespace).await?;
     let query = CountQuery::parse(&request.query, &namespace.schema, Division::Workflows)?;
     let count = frontend.router.visibility().count(namespace.id, query).await?;
     Ok(CountWorkflowExecutionsResponse {

@@ -13,7 +13,7 @@ pub(crate) async fn handle(
     _: &Call,
     request: ListWorkflowExecutionsRequest,
 ) -> Result<ListWorkflowExecutionsResponse, Error> {
-    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    let namespace = frontend.namespaces.searchable(&request.namespace).await?;
     let query = parse(&namespace, &request.query)?;
     let Listed {
         executions,
@@ -37,7 +37,7 @@ pub(crate) async fn handle_scan(
     _: &Call,
     request: ScanWorkflowExecutionsRequest,
 ) -> Result<ScanWorkflowExecutionsResponse, Error> {
-    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    let namespace = frontend.namespaces.searchable(&request.namespace).await?;
     let query = parse(&namespace, &request.query)?;
     let Listed {
         executions,

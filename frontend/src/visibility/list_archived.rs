@@ -11,7 +11,7 @@ pub(crate) async fn handle(
     _: &Call,
     request: ListArchivedWorkflowExecutionsRequest,
 ) -> Result<ListArchivedWorkflowExecutionsResponse, Error> {
-    frontend.namespaces.usable(&request.namespace).await?;
+    frontend.namespaces.searchable(&request.namespace).await?;
     let max = limits::ARCHIVED_PAGE_MAX;
     if request.page_size > max {
         return Err(Error::invalid(format!("PageSize is larger than allowed {max}.")));

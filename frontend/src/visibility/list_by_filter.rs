@@ -25,7 +25,7 @@ pub(crate) async fn handle_open(
     _: &Call,
     request: ListOpenWorkflowExecutionsRequest,
 ) -> Result<ListOpenWorkflowExecutionsResponse, Error> {
-    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    let namespace = frontend.namespaces.searchable(&request.namespace).await?;
     let only = match request.filters {
         Some(OpenFilters::ExecutionFilter(filter)) => Only::WorkflowId(filter.workflow_id),
         Some(OpenFilters::TypeFilter(filter)) => Only::WorkflowType(filter.name),
@@ -48,7 +48,7 @@ pub(crate) async fn handle_closed(
     _: &Call,
     request: ListClosedWorkflowExecutionsRequest,
 ) -> Result<ListClosedWorkflowExecutionsResponse, Error> {
-    let namespace = frontend.namespaces.usable(&request.namespace).await?;
+    let namespace = frontend.namespaces.searchable(&request.namespace).await?;
     let only = match request.filters {
         Some(ClosedFilters::ExecutionFilter(filter)) => Only::WorkflowId(filter.workflow_id),
         Some(ClosedFilters::TypeFilter(filter)) => Only::WorkflowType(filter.name),

@@ -3,6 +3,7 @@
 mod bad_input;
 mod history;
 mod http;
+mod limits;
 mod namespaces;
 mod polls;
 mod queues;

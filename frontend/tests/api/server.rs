@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cluster::host::{self, Host, Parts};
 use perdure_frontend::{
+    config::Config,
     frontend::{DefaultNamespace, Frontend, Options},
     grpc,
 };
@@ -38,8 +39,16 @@ impl Server {
         Self::start_on(Arc::new(MemoryStore::new())).await
     }
 
+    pub(crate) async fn start_with(calls: Config) -> Self {
+        Self::open(Arc::new(MemoryStore::new()), calls).await
+    }
+
     /// Starts over what another server may have stored.
     pub(crate) async fn start_on(store: Arc<MemoryStore>) -> Self {
+        Self::open(store, Config::default()).await
+    }
+
+    async fn open(store: Arc<MemoryStore>, calls: Config) -> Self {
         let parts = Parts {
             node: NodeId {
                 name: "test".into(),
@@ -67,6 +76,7 @@ impl Server {
                 name: NAMESPACE.to_owned(),
                 retention: Duration::from_secs(86_400),
             }],
+            calls,
         };
         let frontend = Frontend::open(host.router().clone(), options)
             .await

@@ -1,0 +1,91 @@
+//! What an operator may set for calls: how many there may be.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use matching::config::{human_duration, read_duration};
+use serde::Deserialize;
+
+use crate::limits;
+
+/// Bounds of the calls that a node takes. What is not set does not bound: a node that has too much to do says so by
+/// its queues, of which each is bounded.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Calls a second of all namespaces together (`frontend.rps`).
+    pub rps: Option<NonZeroU32>,
+    /// Calls a second of each namespace, but those to visibility (`frontend.namespaceRPS`).
+    pub namespace_rps: Option<NonZeroU32>,
+    /// Calls a second to visibility of each namespace (`frontend.namespaceRPS.visibility`).
+    pub namespace_visibility_rps: Option<NonZeroU32>,
+    /// Calls of one kind that wait for something, such as polls, for one namespace (`frontend.namespaceCount`).
+    pub namespace_waiting_calls_max: NonZeroU32,
+    /// How old a connection gets before its client is asked to make another one, so that clients spread over nodes
+    /// that come (`frontend.keepAliveMaxConnectionAge`), such as "5m". Its calls go on to their end.
+    #[serde(deserialize_with = "human_duration")]
+    pub connection_age_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rps: None,
+            namespace_rps: None,
+            namespace_visibility_rps: None,
+            namespace_waiting_calls_max: NonZeroU32::new(limits::WAITING_CALLS_MAX)
+                .unwrap_or(NonZeroU32::MAX),
+            connection_age_max: limits::CONNECTION_AGE_MAX,
+        }
+    }
+}
+
+/// The value of a dynamic setting is not one that it takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} wants {wanted}, not {value}")]
+pub struct InvalidSetting {
+    key: String,
+    wanted: &'static str,
+    value: String,
+}
+
+impl Config {
+    /// Takes a dynamic setting of the official server; says whether it means something here.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, InvalidSetting> {
+        let invalid = |wanted| InvalidSetting {
+            key: key.to_owned(),
+            wanted,
+            value: value.to_owned(),
+        };
+        let number = || value.parse().map_err(|_| invalid("a whole number above zero"));
+        let span = || read_duration(value).ok_or_else(|| invalid("a number and ms, s, m or h"));
+        match key {
+            "frontend.rps" => self.rps = Some(number()?),
+            "frontend.namespaceRPS" => self.namespace_rps = Some(number()?),
+            "frontend.namespaceRPS.visibility" => self.namespace_visibility_rps = Some(number()?),
+            "frontend.namespaceCount" => self.namespace_waiting_calls_max = number()?,
+            "frontend.keepAliveMaxConnectionAge" => self.connection_age_max = span()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn official_keys_are_taken() {
+        let mut config = Config::default();
+        assert_eq!(config.set("frontend.rps", "7"), Ok(true));
+        assert_eq!(config.set("frontend.namespaceCount", "9"), Ok(true));
+        assert_eq!(config.set("history.rps", "x"), Ok(false));
+        assert_eq!(config.set("frontend.keepAliveMaxConnectionAge", "90s"), Ok(true));
+        assert_eq!(config.connection_age_max, Duration::from_secs(90));
+        assert!(config.set("frontend.keepAliveMaxConnectionAge", "90").is_err());
+        assert!(config.set("frontend.namespaceRPS", "0").is_err());
+        assert_eq!(config.rps, NonZeroU32::new(7));
+        assert_eq!(Some(config.namespace_waiting_calls_max), NonZeroU32::new(9));
+        assert_eq!(config.namespace_rps, None);
+    }
+}
