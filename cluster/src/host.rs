@@ -285,13 +285,14 @@ pub(crate) struct Queues {
 impl Queues {
     /// Sets the dispatch rate of a queue, whether it is there or starts later; `None` unsets it.
     pub(crate) fn set_rate(&self, key: &QueueKey, rate: Option<f64>) {
+        // The queues before the rates, as where a queue starts; held until the queue is told, so that of two changes
+        // the later one is told last.
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
         let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
         match rate {
             Some(rate) => rates.insert(key.clone(), rate),
             None => rates.remove(key),
         };
-        // Held until the queue is told: of two changes, the later one is told last.
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(handle) = handles.get(key)
             && handle.set_rate(rate).is_err()
         {

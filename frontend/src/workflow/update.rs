@@ -5,7 +5,6 @@ use engine::{
     trigger::{AdmitUpdate, Trigger},
 };
 use proto::temporal::{
-    enums::v1::UpdateWorkflowExecutionLifecycleStage,
     update::v1::{Request as UpdateRequest, WaitPolicy},
     workflowservice::v1::{UpdateWorkflowExecutionRequest, UpdateWorkflowExecutionResponse},
 };
@@ -84,8 +83,6 @@ pub(super) fn parse(
     }
     let wait = match wait_policy.map_or(0, |policy| policy.lifecycle_stage) {
         0 => UpdateStage::Completed,
-        // What this release does not know is not waited for.
-        stage if UpdateWorkflowExecutionLifecycleStage::try_from(stage).is_err() => UpdateStage::Unspecified,
         stage => render::read_stage(stage),
     };
     if wait == UpdateStage::Admitted {

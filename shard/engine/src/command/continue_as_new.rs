@@ -17,7 +17,7 @@ use proto::{
 use super::{Invalid, Origin, payloads_size};
 use crate::{
     close::Closing,
-    policy::{chain::carried_reset_points, cron},
+    policy::{chain::carried_reset_points, cron, retry},
     run::Run,
     start::{Lineage, new_run},
     state::span,
@@ -59,6 +59,16 @@ pub(super) fn check(
     if name.is_empty() && run.state.workflow_type.is_empty() {
         return Err(bad(
             "WorkflowType is not set on ContinueAsNewWorkflowExecutionCommand.",
+        ));
+    }
+    if let Some(policy) = &a.retry_policy {
+        let invalid = "invalid WorkflowRetryPolicy on ContinueAsNewWorkflowExecutionCommand";
+        retry::check(policy).map_err(|message| bad(&format!("{invalid}: {message}")))?;
+    }
+    let queue = a.task_queue.as_ref().map_or("", |queue| queue.name.as_str());
+    if queue.len() > ctx.limits.id_bytes {
+        return Err(bad(
+            "error validating ContinueAsNewWorkflowExecutionCommand TaskQueue: taskQueue length exceeds limit",
         ));
     }
     if !a.cron_schedule.is_empty() && cron::parse(&a.cron_schedule).is_err() {
