@@ -71,6 +71,7 @@ fn test() -> Result<(), String> {
     replay()?;
     build()?;
     compat(&[])?;
+    compare("bad_input.py", &[])?;
     sdk(&[])?;
     program("abuse", &["--short".to_owned()])?;
     program("chaos", &["--short".to_owned()])
