@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proto::ids::{NamespaceId, RunId};
 
-/// The ordered tables of a shard. A row's key sorts bytewise within its table.
+/// The tables of a shard. A row's key sorts bytewise within its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Table {
@@ -30,6 +30,8 @@ impl Table {
         Self::Outbox,
         Self::Closed,
     ];
+    /// Those with an order to go through; a closed run is only read by its key.
+    pub const SCANNED: [Self; 5] = [Self::Run, Self::Current, Self::Ready, Self::Wakeup, Self::Outbox];
 }
 
 /// One row's new value, or its removal.

@@ -3,6 +3,8 @@
 //! `shard` holds the contract that every backend keeps and `suite` the tests that hold it to that.
 
 pub mod batch;
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 pub mod config;
 pub mod embedded;
 pub mod error;

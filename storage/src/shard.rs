@@ -123,6 +123,7 @@ pub trait ShardStore: Send + Sync + 'static {
     async fn load(&self, shard: ShardId, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// Returns at most `limit` rows with `from <= key < to` in key order; `to` of `None` is the table's end.
+    /// `table` is one of [`Table::SCANNED`].
     async fn scan(
         &self,
         shard: ShardId,

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which crate of ours may know which: arrows point down only. A new one needs an ADR.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("proto", &[]),
     ("storage", &["proto"]),
     ("matching", &["proto"]),
@@ -24,11 +24,12 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
     ("tools/load", &["proto"]),
     ("tests", &["proto", "engine", "shard", "matching", "storage"]),
+    ("tests/cassandra", &[]),
     ("xtask", &[]),
 ];
 
 /// Libraries, and the only places that may name them.
-const NAMES: [(&str, &[&str]); 5] = [
+const NAMES: [(&str, &[&str]); 6] = [
     (
         "actix",
         &[
@@ -47,6 +48,10 @@ const NAMES: [(&str, &[&str]); 5] = [
         &["storage/src/embedded", "storage/tests/", "storage/examples/"],
     ),
     ("rusqlite", &["storage/src/visibility/embedded"]),
+    (
+        "scylla",
+        &["storage/src/cassandra", "storage/src/visibility/cassandra"],
+    ),
     ("axum", &["frontend/src/http"]),
 ];
 

@@ -25,7 +25,8 @@ const USAGE: &str = "cargo xtask TASK
   bad-input only the bad requests, against the official server; further arguments go to tests/compat/bad_input.py
   sdk       only the SDKs' own test environments; further arguments go to tests/compat/sdk.py
   abuse     only the clients that misbehave; further arguments go to it
-  chaos     only the crashes under load; further arguments go to it";
+  chaos     only the crashes under load; further arguments go to it
+  cassandra start real Cassandra nodes, as many as the argument says, on port 9042 until ENTER is pressed";
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         "sdk" => build().and_then(|()| sdk(&rest)),
         "abuse" => build().and_then(|()| program("abuse", &rest)),
         "chaos" => build().and_then(|()| program("chaos", &rest)),
+        "cassandra" => cassandra(&rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -160,6 +162,25 @@ fn program(name: &str, args: &[String]) -> Result<(), String> {
     cargo(&all)
 }
 
+/// Runs Cassandra nodes by hand.
+fn cassandra(args: &[String]) -> Result<(), String> {
+    let nodes = args.first().map_or(Ok(1), |count| count.parse());
+    let nodes = nodes.map_err(|_| format!("cassandra wants a number of nodes\n\n{USAGE}"))?;
+    let options = launcher::Options {
+        nodes,
+        port: 9042,
+        ..launcher::Options::default()
+    };
+    let data = target().join("cassandra/by-hand");
+    let cluster = launcher::Cluster::start(&target(), &data, &options).map_err(|error| error.to_string())?;
+    println!("Cassandra answers on {:?}; ENTER stops it.", cluster.addresses());
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| format!("read from the terminal: {error}"))?;
+    Ok(())
+}
+
 /// What the README's first command does after the build: a server with no settings, and a workflow on it.
 fn order() -> Result<(), String> {
     build()?;
@@ -191,8 +212,11 @@ fn stop(server: &mut std::process::Child) -> Result<(), String> {
 }
 
 fn server_binary() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join("release/perdure")
+    target().join("release/perdure")
+}
+
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn root() -> PathBuf {

@@ -1,0 +1,479 @@
+//! Shards: leases, commits and reads of the table `shard`, a partition per shard.
+//!
+//! # Tombstones
+//!
+//! Ready tasks, wake-ups and outbox rows live for seconds, and each leaves a tombstone that a scan walks over.
+//! Scans are therefore never read as one range if that fails: Cassandra refuses a read that meets too many
+//! tombstones, and then the range is halved until each half is read ([`Range::halves`]).
+
+use bytes::{BufMut, Bytes, BytesMut};
+use proto::ids::{NodeId, ShardId};
+use scylla::{
+    client::execution_profile::ExecutionProfileHandle,
+    errors::{DbError, ExecutionError, RequestAttemptError},
+    statement::{Consistency, prepared::PreparedStatement},
+};
+
+use super::{
+    Inner, KEY_MAX, OpenError,
+    cold::{self, Plan},
+    config::SerialLevel,
+    landed::EPOCHS,
+    link::{Deadline, Link, profile},
+    rows::{Answer, Conditional, Found, answer, own, rows, signed, typed, unsigned},
+};
+use crate::{
+    batch::{Batch, Table},
+    error::{CommitError, StoreError},
+    fence::{Fence, Verdict},
+    shard::{Lease, Row},
+};
+
+/// Rows that one request reads.
+const PAGE_ROWS: usize = 1000;
+/// How often a range may be halved: eight times for each byte of a key.
+const HALVES_MAX: u32 = 1024;
+
+pub(super) struct Shards {
+    select: PreparedStatement,
+    select_fence: PreparedStatement,
+    range: PreparedStatement,
+    range_open: PreparedStatement,
+    insert: PreparedStatement,
+    delete: PreparedStatement,
+    take: PreparedStatement,
+    advance: PreparedStatement,
+    conditional: ExecutionProfileHandle,
+}
+
+/// Part of a table of a shard.
+#[derive(Clone, Copy)]
+pub(super) struct Range<'a> {
+    pub(super) shard: ShardId,
+    pub(super) table: Table,
+    pub(super) from: &'a [u8],
+    pub(super) to: Option<&'a [u8]>,
+}
+
+impl Shards {
+    pub(super) async fn prepare(link: &Link) -> Result<Self, OpenError> {
+        let rows = i32::try_from(PAGE_ROWS).unwrap_or(i32::MAX);
+        let mut select_fence = link
+            .prepare(
+                "SELECT epoch, number, owner FROM shard WHERE shard = ? LIMIT 1",
+                1,
+            )
+            .await?;
+        select_fence.set_consistency(match link.config().consistency.serial_consistency {
+            SerialLevel::LocalSerial => Consistency::LocalSerial,
+            SerialLevel::Serial => Consistency::Serial,
+        });
+        Ok(Self {
+            select: link
+                .prepare("SELECT value FROM shard WHERE shard = ? AND kind = ? AND key = ?", 1)
+                .await?,
+            select_fence,
+            range: link
+                .prepare(
+                    "SELECT key, value FROM shard WHERE shard = ? AND kind = ? AND key >= ? AND key < ? LIMIT ?",
+                    rows,
+                )
+                .await?,
+            range_open: link
+                .prepare(
+                    "SELECT key, value FROM shard WHERE shard = ? AND kind = ? AND key >= ? LIMIT ?",
+                    rows,
+                )
+                .await?,
+            insert: link
+                .prepare("INSERT INTO shard (shard, kind, key, value) VALUES (?, ?, ?, ?)", rows)
+                .await?,
+            delete: link
+                .prepare("DELETE FROM shard WHERE shard = ? AND kind = ? AND key = ?", rows)
+                .await?,
+            take: link
+                .prepare(
+                    "UPDATE shard SET epoch = ?, number = ?, owner = ? WHERE shard = ? IF epoch = ? AND number = ?",
+                    rows,
+                )
+                .await?,
+            advance: link
+                .prepare("UPDATE shard SET number = ? WHERE shard = ? IF epoch = ? AND number = ?", rows)
+                .await?,
+            conditional: profile(link.config(), true)
+                .into_handle_with_label("conditional".to_owned()),
+        })
+    }
+
+    pub(super) async fn load(
+        &self,
+        link: &Link,
+        shard: ShardId,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Bytes>, StoreError> {
+        let mut deadline = link.deadline();
+        let values = (id(shard), kind(table), key);
+        let found = rows(link.execute(&self.select, values, &mut deadline).await?)?;
+        let row = typed::<(Option<&[u8]>,)>(&found)?.into_iter().next();
+        Ok(row.map(|(value,)| own(value.unwrap_or_default())))
+    }
+
+    pub(super) async fn scan(
+        &self,
+        link: &Link,
+        range: Range<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut deadline = link.deadline();
+        let mut found = Vec::new();
+        let mut parts = vec![(
+            Bytes::copy_from_slice(range.from),
+            range.to.map(Bytes::copy_from_slice),
+            0,
+        )];
+        while let Some((from, to, halved)) = parts.pop() {
+            if found.len() >= limit {
+                break;
+            }
+            let part = Range {
+                from: &from,
+                to: to.as_deref(),
+                ..range
+            };
+            if part.to.is_some_and(|to| to <= part.from) {
+                continue;
+            }
+            match self.part(link, part, limit - found.len(), &mut found).await {
+                Ok(None) => {}
+                Ok(Some(next)) => parts.push((next, to, halved)),
+                Err(error) if too_many_tombstones(&error) && halved < HALVES_MAX => {
+                    let middle = part.middle();
+                    parts.push((middle.clone(), to, halved + 1));
+                    parts.push((from, Some(middle), halved + 1));
+                }
+                Err(error) => {
+                    link.after(&error, &mut deadline).await?;
+                    parts.push((from, to, halved));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads one page of a range; returns where the next one begins, if there may be one.
+    async fn part(
+        &self,
+        link: &Link,
+        range: Range<'_>,
+        limit: usize,
+        found: &mut Vec<Row>,
+    ) -> Result<Option<Bytes>, ExecutionError> {
+        let page = limit.min(PAGE_ROWS);
+        let count = i32::try_from(page).unwrap_or(i32::MAX);
+        let (shard, kind) = (id(range.shard), kind(range.table));
+        let session = link.session();
+        let result = match range.to {
+            Some(to) => {
+                session
+                    .execute_unpaged(&self.range, (shard, kind, range.from, to, count))
+                    .await?
+            }
+            None => {
+                session
+                    .execute_unpaged(&self.range_open, (shard, kind, range.from, count))
+                    .await?
+            }
+        };
+        let before = found.len();
+        // The columns are those of the prepared statement: anything else is a bug, and shows as no rows.
+        if let Ok(result) = rows(result)
+            && let Ok(columns) = typed::<(&[u8], Option<&[u8]>)>(&result)
+        {
+            found.extend(columns.into_iter().map(|(key, value)| Row {
+                key: own(key),
+                value: own(value.unwrap_or_default()),
+            }));
+        }
+        let full = found.len() - before == page;
+        Ok(found.last().filter(|_| full).map(|row| after(&row.key)))
+    }
+
+    async fn fence(
+        &self,
+        link: &Link,
+        shard: ShardId,
+        deadline: &mut Deadline,
+    ) -> Result<Stored, StoreError> {
+        let result = rows(link.execute(&self.select_fence, (id(shard),), deadline).await?)?;
+        let row = typed::<(Option<i64>, Option<i64>, Option<String>)>(&result)?
+            .into_iter()
+            .next();
+        let (epoch, batch, owner) = row.unwrap_or_default();
+        Ok(Stored { epoch, batch, owner })
+    }
+
+    /// Adds what the batch writes in the shard's partition.
+    fn writes(&self, statement: &mut Conditional, shard: ShardId, plan: &Plan) {
+        for ((kind, key), value) in &plan.hot {
+            match value {
+                Some(value) => {
+                    statement.push(&self.insert, (id(shard), *kind, key.clone(), value.clone()));
+                }
+                None => statement.push(&self.delete, (id(shard), *kind, key.clone())),
+            }
+        }
+    }
+}
+
+/// The fence as it is stored.
+#[derive(Debug, Default)]
+struct Stored {
+    epoch: Option<i64>,
+    batch: Option<i64>,
+    owner: Option<String>,
+}
+
+impl Stored {
+    fn of(found: &[Found]) -> Self {
+        found.first().map_or_else(Self::default, |row| Self {
+            epoch: row.bigint("epoch"),
+            batch: row.bigint("number"),
+            owner: row.text("owner").map(str::to_owned),
+        })
+    }
+
+    fn fence(&self) -> Fence {
+        Fence {
+            epoch: unsigned(self.epoch.unwrap_or(0)),
+            batch: unsigned(self.batch.unwrap_or(0)),
+        }
+    }
+}
+
+impl Inner {
+    pub(super) async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
+        let mut deadline = self.link.deadline();
+        let name = format!("{}/{}/{:x}", owner.name, owner.generation, nonce());
+        loop {
+            let stored = self.shards.fence(&self.link, shard, &mut deadline).await?;
+            if stored.owner.as_deref() == Some(&name) {
+                // An attempt that was not answered had been applied.
+                return self.taken(stored.fence().lease(shard)).await;
+            }
+            let next = stored.fence().next_epoch();
+            let mut statement = Conditional::new(&self.shards.conditional);
+            let (epoch, batch) = (signed(next.epoch), signed(next.batch));
+            let values = (epoch, batch, name.clone(), id(shard), stored.epoch, stored.batch);
+            statement.push(&self.shards.take, values);
+            let begun = (
+                id(shard),
+                EPOCHS,
+                next.epoch.to_be_bytes().to_vec(),
+                next.batch.to_be_bytes().to_vec(),
+            );
+            statement.push(&self.shards.insert, begun);
+            match self.link.batch(&statement.batch, statement.values).await {
+                Ok(result) => {
+                    if let Answer::Applied = answer(result)? {
+                        return self.taken(next.lease(shard)).await;
+                    }
+                }
+                Err(error) => self.link.after(&error, &mut deadline).await?,
+            }
+        }
+    }
+
+    async fn taken(&self, lease: Lease) -> Result<Lease, StoreError> {
+        self.settle_debts(&lease).await?;
+        Ok(lease)
+    }
+
+    pub(super) async fn commit(&self, lease: &Lease, batch: Batch) -> Result<(), CommitError> {
+        let (rows, bytes) = (
+            batch.writes.len() + batch.history.len() + batch.forget.len(),
+            batch.size(),
+        );
+        let verdict = self.place(lease, batch).await;
+        match &verdict {
+            Ok(Verdict::Apply) => {
+                self.metrics.commits.inc();
+                self.metrics.rows.add(rows as u64);
+                self.metrics.bytes.add(bytes as u64);
+            }
+            Ok(Verdict::Landed) => self.metrics.resent.inc(),
+            Err(CommitError::Fenced) => self.metrics.fenced.inc(),
+            Err(CommitError::GaveUp(_)) => self.metrics.gave_up.inc(),
+        }
+        verdict.map(drop)
+    }
+
+    async fn place(&self, lease: &Lease, batch: Batch) -> Result<Verdict, CommitError> {
+        if let Some(write) = batch.writes.iter().find(|write| write.key.len() > KEY_MAX) {
+            let length = write.key.len();
+            return Err(CommitError::GaveUp(format!(
+                "write key of {length} bytes: too long"
+            )));
+        }
+        let number = batch.number;
+        let plan = cold::plan(lease, batch, self.cold.paid(lease.shard));
+        let mut deadline = self.link.deadline();
+        let Some(permit) = self.limiter.enter().await else {
+            return Err(CommitError::GaveUp("store has stopped".to_owned()));
+        };
+        let begun = tokio::time::Instant::now();
+        let verdict = match self.cold.write(&self.link, &plan, &mut deadline).await {
+            Ok(()) => self.settle(lease, number, &plan, &mut deadline).await,
+            Err(error) => Err(gave_up(&error)),
+        };
+        let answered = !matches!(verdict, Err(CommitError::GaveUp(_)));
+        self.limiter.leave(permit, answered.then(|| begun.elapsed()));
+        if verdict.is_ok() {
+            self.landed.note(lease, number);
+            self.cold
+                .landed(&self.link, lease.shard, &plan, &mut deadline)
+                .await;
+        } else {
+            self.cold.not_landed(lease.shard, plan.paid);
+        }
+        verdict
+    }
+
+    /// Sends the conditional batch until its outcome is known.
+    async fn settle(
+        &self,
+        lease: &Lease,
+        number: u64,
+        plan: &Plan,
+        deadline: &mut Deadline,
+    ) -> Result<Verdict, CommitError> {
+        loop {
+            let mut statement = Conditional::new(&self.shards.conditional);
+            let before = signed(number.wrapping_sub(1));
+            let values = (signed(number), id(lease.shard), signed(lease.epoch), before);
+            // First: the driver routes the batch by it.
+            statement.push(&self.shards.advance, values);
+            self.shards.writes(&mut statement, lease.shard, plan);
+            match self.link.batch(&statement.batch, statement.values).await {
+                Ok(result) => match answer(result).map_err(|error| gave_up(&error))? {
+                    Answer::Applied => return Ok(Verdict::Apply),
+                    Answer::Refused(found) => {
+                        let fence = Stored::of(&found).fence();
+                        match fence.judge(lease.epoch, number)? {
+                            Verdict::Landed => return Ok(Verdict::Landed),
+                            // What stood against it is gone already: ask again.
+                            Verdict::Apply => {
+                                if !deadline.pause().await {
+                                    return Err(CommitError::GaveUp("condition not decided".to_owned()));
+                                }
+                            }
+                        }
+                    }
+                },
+                Err(error) => self
+                    .link
+                    .after(&error, deadline)
+                    .await
+                    .map_err(|error| gave_up(&error))?,
+            }
+        }
+    }
+
+    /// Pays what earlier owners owed.
+    async fn settle_debts(&self, lease: &Lease) -> Result<(), StoreError> {
+        let mut deadline = self.link.deadline();
+        let values = (id(lease.shard), cold::DEBTS, [0_u8; 0].as_slice(), i32::MAX);
+        let result = self
+            .link
+            .execute(&self.shards.range_open, values, &mut deadline)
+            .await?;
+        let found = rows(result)?;
+        let debts = typed::<(&[u8], &[u8])>(&found)?
+            .into_iter()
+            .map(|(key, value)| (own(key), own(value)))
+            .collect();
+        self.cold.adopt(&self.link, lease.shard, debts).await;
+        Ok(())
+    }
+}
+
+impl Range<'_> {
+    /// Returns a key about halfway between the ends.
+    fn middle(&self) -> Bytes {
+        let shared = self.to.map_or(0, |to| {
+            let pairs = self.from.iter().zip(to);
+            pairs.take_while(|(from, to)| from == to).count()
+        });
+        let number = |bytes: &[u8], rest: u8| {
+            let digits = (shared..shared + 8).map(|at| bytes.get(at).copied().unwrap_or(rest));
+            digits.fold(0_u64, |number, digit| number << 8 | u64::from(digit))
+        };
+        let low = number(self.from, 0);
+        let high = self.to.map_or(u64::MAX, |to| number(to, 0));
+        let mut middle = BytesMut::from(&self.from[..shared.min(self.from.len())]);
+        middle.put_u64(low + high.saturating_sub(low) / 2);
+        middle.freeze()
+    }
+}
+
+fn too_many_tombstones(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::ReadFailure { .. }, _))
+    )
+}
+
+fn gave_up(error: &StoreError) -> CommitError {
+    CommitError::GaveUp(error.to_string())
+}
+
+/// Returns the smallest key after this one.
+fn after(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}
+
+pub(super) fn id(shard: ShardId) -> i32 {
+    shard.0.cast_signed()
+}
+
+pub(super) fn kind(table: Table) -> i8 {
+    (table as u8).cast_signed()
+}
+
+/// Tells this attempt from those of others; no secret.
+fn nonce() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::time::Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_lies_between() {
+        let cases: [(&[u8], Option<&[u8]>); 6] = [
+            (b"", None),
+            (b"abc", Some(b"abd")),
+            (b"a", Some(b"z")),
+            (b"", Some(b"\0\0\0\0\0\0\0\x04")),
+            (&[0xff; 7], None),
+            (b"same prefix 1", Some(b"same prefix 9")),
+        ];
+        for (from, to) in cases {
+            let range = Range {
+                shard: ShardId(1),
+                table: Table::Ready,
+                from,
+                to,
+            };
+            let middle = range.middle();
+            assert!(*middle >= *from, "{from:?} {to:?} {middle:?}");
+            assert!(to.is_none_or(|to| *middle <= *to), "{from:?} {to:?} {middle:?}");
+            assert!(*middle != *from, "{from:?} {to:?} {middle:?}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The Cassandra backend on a real server: the whole contract, and what only a network can do to it.
+//!
+//! `PERDURE_CASSANDRA` names the server, as `127.0.0.1:9042`; `cargo xtask test` starts one.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
+
+mod faults;
+mod proxy;
+mod server;
+
+use server::Keyspace;
+
+perdure_storage::suite!(contract, Keyspace::new());

@@ -1,0 +1,146 @@
+//! One node: a process that can be stopped, stalled and started again on its data.
+
+use std::{
+    fs::File,
+    io::Read,
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{LaunchError, Options, settings};
+
+/// How long a node may take until it answers.
+const START_MAX: Duration = Duration::from_secs(120);
+/// How often its port is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A Cassandra node; it ends with its handle.
+#[derive(Debug)]
+pub struct Node {
+    place: settings::Place,
+    options: Options,
+    jars: PathBuf,
+    java: PathBuf,
+    process: Option<Child>,
+}
+
+impl Node {
+    pub(crate) fn new(
+        place: settings::Place,
+        options: Options,
+        jars: PathBuf,
+        java: PathBuf,
+    ) -> Result<Self, LaunchError> {
+        settings::write(&place, &options)?;
+        Ok(Self {
+            place,
+            options,
+            jars,
+            java,
+            process: None,
+        })
+    }
+
+    /// Where the node answers CQL.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.place.address, self.place.port))
+    }
+
+    /// The process, while the node runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Starts the node and waits until it answers.
+    pub fn start(&mut self) -> Result<(), LaunchError> {
+        let log = self.place.folder.join("out.log");
+        let out = File::create(&log).map_err(LaunchError::io("make a node's log"))?;
+        let err = out.try_clone().map_err(LaunchError::io("make a node's log"))?;
+        let process = settings::command(&self.place, &self.options, &self.jars, &self.java)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .map_err(LaunchError::io("start a node"))?;
+        self.process = Some(process);
+        self.wait(log)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing tells when a process of another's begins to answer; no runtime runs here"
+    )]
+    fn wait(&mut self, log: PathBuf) -> Result<(), LaunchError> {
+        let begun = Instant::now();
+        let address = self.address();
+        loop {
+            if answers(address) {
+                return Ok(());
+            }
+            let ended = self
+                .process
+                .as_mut()
+                .and_then(|process| process.try_wait().ok().flatten());
+            let why = match ended {
+                Some(status) => format!("ended with {status}"),
+                None if begun.elapsed() > START_MAX => format!("no answer for {START_MAX:?}"),
+                None => {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+            };
+            return Err(LaunchError::Node { address, why, log });
+        }
+    }
+
+    /// Ends the node at once, as a crash does.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Stops the node's process from running until `resume`; its connections stay open.
+    pub fn stall(&self) -> Result<(), LaunchError> {
+        self.signal("-STOP")
+    }
+
+    pub fn resume(&self) -> Result<(), LaunchError> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<(), LaunchError> {
+        let Some(pid) = self.pid() else {
+            return Ok(());
+        };
+        let status = Command::new("kill").args([signal, &pid.to_string()]).status();
+        status.map(drop).map_err(LaunchError::io("signal a node"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether CQL is spoken at the address: an OPTIONS frame is answered.
+fn answers(address: SocketAddr) -> bool {
+    use std::io::Write;
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, LOOK) else {
+        return false;
+    };
+    // Protocol version 4, no flags, stream 0, OPTIONS, no body.
+    let options = [4, 0, 0, 0, 5, 0, 0, 0, 0];
+    let mut header = [0; 9];
+    stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok()
+        && stream.write_all(&options).is_ok()
+        && stream.read_exact(&mut header).is_ok()
+        && header[4] == 6
+}
