@@ -244,6 +244,7 @@ impl Keeper {
         let setup = Setup {
             id,
             batch: lease.batch,
+            batch_limits: inner.store.limits(),
             seed: (self.seed)(),
             config: Arc::clone(&self.config),
             limits: Arc::clone(&self.limits),

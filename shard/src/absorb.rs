@@ -8,6 +8,7 @@ use engine::{
 };
 use proto::{
     ids::{RunKey, WorkflowKey},
+    temporal::history::v1::{History, HistoryEvent},
     time::Timestamp,
 };
 use storage::batch::{HistoryNode, Table};
@@ -68,42 +69,35 @@ impl Shard {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let batch = self.next_batch();
         let Some(slot) = self.cache.slot_mut(key) else {
             return;
         };
         let written = std::mem::take(&mut step.events);
-        // A new run may begin with the long history of a reset; every other step writes one node.
-        let begins = written.first().is_some_and(|event| event.event_id == 1);
-        let nodes = if begins {
-            engine::replay::nodes(&written)
-        } else {
-            vec![written.as_slice()]
-        };
-        for node in nodes {
-            let Some(first) = node.first() else { continue };
-            let history = proto::temporal::history::v1::History {
-                events: node.to_vec(),
-            };
-            let events = Bytes::from(prost::Message::encode_to_vec(&history));
-            slot.tail.push(first.event_id, events.clone(), batch);
-            let first_event_id = first.event_id;
-            self.stage.append(HistoryNode {
-                history: history_key(key),
-                first_event_id,
-                events,
+        slot.index |= step.index;
+        let changed = step.durable || step.index;
+        if changed || !written.is_empty() {
+            let history = history_key(key);
+            self.stage.change(&key.workflow, |unit| {
+                for (first_event_id, events) in encode(&written) {
+                    slot.tail.push(first_event_id, events.clone());
+                    unit.append(HistoryNode {
+                        history,
+                        first_event_id,
+                        events,
+                    });
+                }
+                if changed {
+                    unit.mark(key.clone());
+                }
             });
         }
-        slot.index |= step.index;
-        if step.durable || step.index {
-            slot.staged_in = batch;
-            self.stage.mark(key.clone());
+        if changed {
             let last = slot.run.last();
             // An open run is always the newest of its workflow id, and so is one that has just closed.
             let starts = !slot.hot;
             let closed = !slot.run.is_open();
             if may_be_current && (starts || (closed && step.index)) && self.is_current_or_unknown(key) {
-                self.set_current(&key.workflow, Some(last), batch);
+                self.set_current(&key.workflow, Some(last));
             }
         }
         for effect in std::mem::take(&mut step.effects) {
@@ -129,17 +123,17 @@ impl Shard {
         }
     }
 
-    pub(crate) fn set_current(&mut self, workflow: &WorkflowKey, last: Option<Last>, batch: u64) {
+    pub(crate) fn set_current(&mut self, workflow: &WorkflowKey, last: Option<Last>) {
         let key = codec::current_key(workflow);
-        match &last {
-            Some(last) => {
-                self.stage
-                    .put(Table::Current, key, prost::Message::encode_to_vec(last).into());
-            }
-            None => self.stage.delete(Table::Current, key),
-        }
+        let value = last
+            .as_ref()
+            .map(|last| prost::Message::encode_to_vec(last).into());
+        self.stage.change(workflow, |unit| match value {
+            Some(value) => unit.put(Table::Current, key, value),
+            None => unit.delete(Table::Current, key),
+        });
         if !matches!(self.cache.lookup_current(workflow), Lookup::Loading) {
-            self.cache.set_current(workflow.clone(), last, batch);
+            self.cache.set_current(workflow.clone(), last);
         }
     }
 
@@ -158,14 +152,15 @@ impl Shard {
                 if speculative {
                     self.park(key, announce, out);
                 } else {
-                    self.stage.put_ready(row, workflow_id(), announce);
+                    self.stage
+                        .change(&key.workflow, |unit| unit.put_ready(row, workflow_id(), announce));
                 }
             }
             Effect::Unready(task) => {
                 let queue = codec::queue_of(key.workflow.namespace_id, &task);
                 let row = codec::ready_key(&queue, key, &task);
                 if !task.speculative {
-                    self.stage.delete_ready(row);
+                    self.stage.change(&key.workflow, |unit| unit.delete_ready(row));
                 }
             }
             Effect::Deliver(delivery) => {
@@ -214,7 +209,12 @@ impl Shard {
         let Some(token) = token else { return };
         let mut reply = step.reply;
         match &mut reply {
-            Reply::Deferred => return,
+            Reply::Deferred => {
+                if let Some(run) = run {
+                    self.deferred.insert(token, run.clone());
+                }
+                return;
+            }
             Reply::StartedAndUpdated {
                 started,
                 update: None,
@@ -255,15 +255,35 @@ impl Shard {
 
     /// Lets the output go once everything known of the run is durable.
     pub(crate) fn park(&mut self, run: &RunKey, output: Output, out: &mut Vec<Output>) {
-        // A run that is not here may have gone with a batch that is not durable: then the newest one is waited for.
-        let newest = self.next_batch() - u64::from(self.stage.is_empty());
-        let staged_in = self.cache.slot(run).map_or(newest, |slot| slot.staged_in);
-        if staged_in <= self.committed {
-            out.push(output);
-        } else if let Some(sealed) = self.sealed.as_mut().filter(|_| staged_in == self.committed + 1) {
+        if self.stage.waits(&run.workflow) {
+            self.stage.park(&run.workflow, output);
+        } else if let Some(sealed) = self
+            .sealed
+            .as_mut()
+            .filter(|s| s.workflows.contains(&run.workflow))
+        {
             sealed.outputs.push(output);
         } else {
-            self.stage.park(output);
+            out.push(output);
         }
     }
+}
+
+/// Returns the nodes that the events are stored as, each with the id of its first event.
+fn encode(events: &[HistoryEvent]) -> Vec<(i64, Bytes)> {
+    // A new run may begin with the long history of a reset; every other step writes one node.
+    let begins = events.first().is_some_and(|event| event.event_id == 1);
+    let nodes = if begins {
+        engine::replay::nodes(events)
+    } else {
+        vec![events]
+    };
+    let encode = |node: &[HistoryEvent]| {
+        let first = node.first()?.event_id;
+        let history = History {
+            events: node.to_vec(),
+        };
+        Some((first, prost::Message::encode_to_vec(&history).into()))
+    };
+    nodes.into_iter().filter_map(encode).collect()
 }

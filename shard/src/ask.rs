@@ -109,7 +109,7 @@ impl Shard {
 
     /// Returns the request if the run is resident; else it waits until the run is loaded.
     fn ensure_resident(&mut self, run: &RunKey, pending: Pending, out: &mut Vec<Output>) -> Option<Pending> {
-        if self.gone.contains_key(run) {
+        if self.gone.contains(run) {
             self.release(
                 Some(run),
                 pending.token,
@@ -149,6 +149,7 @@ impl Shard {
         let Request::Start(start) = pending.request else {
             return;
         };
+        self.make_room(&workflow);
         let namespace = self.namespaces.entry(workflow.namespace_id).namespace;
         let ctx = Context {
             now,
@@ -176,6 +177,7 @@ impl Shard {
         if let Request::Step(Trigger::Position { wait_after }) = pending.request {
             return self.position(run, pending.token, wait_after, out);
         }
+        self.make_room(&run.workflow);
         let namespace = self.namespaces.entry(run.workflow.namespace_id).namespace;
         let seed = self.draw();
         let Some(slot) = self.cache.slot_mut(run) else {
@@ -191,8 +193,15 @@ impl Shard {
         let Request::Step(trigger) = pending.request else {
             return;
         };
+        let completes = matches!(trigger, Trigger::CompleteWorkflowTask(_));
         match engine::step(&mut slot.run, trigger, &ctx) {
-            Ok(step) => self.absorb(Some(run), &run.workflow, step, pending.token, now, out),
+            Ok(step) => {
+                if completes && step.durable {
+                    self.stage
+                        .change(&run.workflow, |unit| unit.completes = Some(run.clone()));
+                }
+                self.absorb(Some(run), &run.workflow, step, pending.token, now, out);
+            }
             Err(rejection) => self.release(Some(run), pending.token, Err(rejection.into()), out),
         }
     }
@@ -216,6 +225,7 @@ impl Shard {
         let Request::Reset(request) = pending.request else {
             return;
         };
+        self.make_room(&base.workflow);
         let namespace = self.namespaces.entry(base.workflow.namespace_id).namespace;
         let seed = self.draw();
         let ctx = Context {

@@ -27,8 +27,6 @@ pub(crate) struct Pending {
 pub(crate) struct Slot {
     pub(crate) run: Run,
     pub(crate) tail: Tail,
-    /// The batch that stores the run as it is.
-    pub(crate) staged_in: u64,
     /// The time in the shard's timers.
     pub(crate) armed: Option<Timestamp>,
     /// The visibility record is to be written with the next batch.
@@ -44,7 +42,6 @@ impl Slot {
         Self {
             run,
             tail: Tail::default(),
-            staged_in: 0,
             armed: None,
             index: false,
             hot,
@@ -57,39 +54,34 @@ impl Slot {
 /// The newest nodes of a run's history.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
-    nodes: VecDeque<(i64, Bytes, u64)>,
+    nodes: VecDeque<(i64, Bytes)>,
     bytes: usize,
 }
 
 impl Tail {
-    pub(crate) fn push(&mut self, first_event_id: i64, events: Bytes, batch: u64) {
+    pub(crate) fn push(&mut self, first_event_id: i64, events: Bytes) {
         self.bytes += events.len();
-        self.nodes.push_back((first_event_id, events, batch));
+        self.nodes.push_back((first_event_id, events));
     }
 
-    /// Forgets old nodes over the limit; those that are not durable stay.
-    pub(crate) fn trim(&mut self, committed: u64) {
+    /// Forgets old nodes over the limit; all must be durable.
+    pub(crate) fn trim(&mut self) {
         while self.bytes > TAIL_BYTES_MAX
-            && let Some((_, events, batch)) = self.nodes.front()
-            && *batch <= committed
+            && let Some((_, events)) = self.nodes.pop_front()
         {
             self.bytes -= events.len();
-            self.nodes.pop_front();
         }
     }
 
     pub(crate) fn nodes(&self) -> Vec<(i64, Bytes)> {
-        self.nodes
-            .iter()
-            .map(|(id, events, _)| (*id, events.clone()))
-            .collect()
+        self.nodes.iter().cloned().collect()
     }
 
     pub(crate) fn node(&self, first_event_id: i64) -> Option<&Bytes> {
         self.nodes
             .iter()
-            .find(|(id, _, _)| *id == first_event_id)
-            .map(|(_, events, _)| events)
+            .find(|(id, _)| *id == first_event_id)
+            .map(|(_, events)| events)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -106,7 +98,7 @@ enum Entry {
 #[derive(Debug)]
 enum CurrentEntry {
     Loading(Vec<Pending>),
-    Known { last: Option<Last>, staged_in: u64 },
+    Known(Option<Last>),
 }
 
 /// What the cache knows of a row.
@@ -140,7 +132,7 @@ impl Cache {
         match self.currents.get(workflow) {
             None => Lookup::Absent,
             Some(CurrentEntry::Loading(_)) => Lookup::Loading,
-            Some(CurrentEntry::Known { last, .. }) => Lookup::Known(last.as_ref()),
+            Some(CurrentEntry::Known(last)) => Lookup::Known(last.as_ref()),
         }
     }
 
@@ -179,7 +171,7 @@ impl Cache {
                 waiting.push(pending);
                 waiting.len()
             }
-            CurrentEntry::Known { .. } => 0,
+            CurrentEntry::Known(_) => 0,
         }
     }
 
@@ -198,10 +190,10 @@ impl Cache {
     pub(crate) fn loaded_current(&mut self, workflow: &WorkflowKey, last: Option<Last>) -> Vec<Pending> {
         match self.currents.remove(workflow) {
             Some(CurrentEntry::Loading(waiting)) => {
-                self.set_current(workflow.clone(), last, 0);
+                self.set_current(workflow.clone(), last);
                 waiting
             }
-            Some(known @ CurrentEntry::Known { .. }) => {
+            Some(known @ CurrentEntry::Known(_)) => {
                 self.currents.insert(workflow.clone(), known);
                 Vec::new()
             }
@@ -213,13 +205,19 @@ impl Cache {
     pub(crate) fn failed_current(&mut self, workflow: &WorkflowKey) -> Vec<Pending> {
         match self.currents.remove(workflow) {
             Some(CurrentEntry::Loading(waiting)) => waiting,
-            Some(CurrentEntry::Known { .. }) | None => Vec::new(),
+            Some(CurrentEntry::Known(_)) | None => Vec::new(),
         }
     }
 
-    pub(crate) fn set_current(&mut self, workflow: WorkflowKey, last: Option<Last>, staged_in: u64) {
-        self.currents
-            .insert(workflow, CurrentEntry::Known { last, staged_in });
+    pub(crate) fn set_current(&mut self, workflow: WorkflowKey, last: Option<Last>) {
+        self.currents.insert(workflow, CurrentEntry::Known(last));
+    }
+
+    /// Forgets what is known of the newest run; it is read again when it is asked for.
+    pub(crate) fn forget_current(&mut self, workflow: &WorkflowKey) {
+        if matches!(self.currents.get(workflow), Some(CurrentEntry::Known(_))) {
+            self.currents.remove(workflow);
+        }
     }
 
     pub(crate) fn insert(&mut self, run: RunKey, mut slot: Slot) {
@@ -257,12 +255,13 @@ impl Cache {
         }
     }
 
-    /// Lets runs go that were used longest ago, until the rest fits; `pinned` tells which must stay.
+    /// Lets runs go that were used longest ago, until the rest fits. Those that are watched must stay, and those
+    /// of which something is not durable.
     pub(crate) fn evict(
         &mut self,
         bytes_max: usize,
-        committed: u64,
-        pinned: impl Fn(&RunKey) -> bool,
+        watched: impl Fn(&RunKey) -> bool,
+        unsettled: impl Fn(&WorkflowKey) -> bool,
     ) -> Vec<(RunKey, Slot)> {
         /// How many candidates are looked at, so that a crowd of pinned runs costs little.
         const TRIES: usize = 64;
@@ -272,7 +271,7 @@ impl Cache {
             for run in candidates {
                 let stays = self
                     .slot(&run)
-                    .is_none_or(|slot| slot.staged_in > committed || slot.run.is_watched() || pinned(&run));
+                    .is_none_or(|slot| slot.run.is_watched() || watched(&run) || unsettled(&run.workflow));
                 if self.bytes <= bytes_max {
                     break;
                 }
@@ -284,9 +283,9 @@ impl Cache {
             }
         }
         if self.currents.len() > CURRENT_ENTRIES_MAX {
-            self.currents.retain(|_, entry| match entry {
+            self.currents.retain(|workflow, entry| match entry {
                 CurrentEntry::Loading(_) => true,
-                CurrentEntry::Known { staged_in, .. } => *staged_in > committed,
+                CurrentEntry::Known(_) => unsettled(workflow),
             });
         }
         evicted

@@ -14,3 +14,8 @@ pub(crate) const WATCHERS_PER_RUN_MAX: usize = 10_000;
 pub(crate) const TAIL_BYTES_MAX: usize = 256 << 10;
 /// Newest runs by workflow id that stay in memory.
 pub(crate) const CURRENT_ENTRIES_MAX: usize = 100_000;
+/// Bytes of one history node, as the official server has it (reference 7).
+pub(crate) const NODE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the rows of one workflow in one commit, which every store takes: Cassandra takes 16 MiB by default and
+/// keeps a conditional batch twice.
+pub(crate) const UNIT_BYTES_MAX: usize = 15 << 19;

@@ -12,9 +12,7 @@ use crate::{
     cache::Slot,
     codec,
     input::{LoadKey, Request, Scan},
-    limits::{INDEXING_RECORDS_MAX, SCAN_ROWS_MAX},
     output::{AskError, Output},
-    ready::after,
     shard::{Shard, not_found, refuse},
 };
 
@@ -49,16 +47,20 @@ impl Shard {
                 for pending in waiting {
                     self.dispatch(pending, now, out);
                 }
-                return;
+                return self.woken(run, true, now, out);
             }
             Ok(None) => AskError::Rejected(not_found(&run.workflow)),
             Ok(Some(Err(error))) => AskError::Broken(format!("run {}: {error}", run.run_id)),
             Err(error) => AskError::Unavailable(error.to_string()),
         };
+        match &error {
+            AskError::Rejected(_) => self.woken(run, false, now, out),
+            _ => drop(self.waking.remove(run)),
+        }
         for pending in waiting {
             // A workflow id whose newest run is gone is free.
             if matches!(pending.request, Request::Start(_)) && matches!(error, AskError::Rejected(_)) {
-                self.cache.set_current(run.workflow.clone(), None, 0);
+                self.cache.set_current(run.workflow.clone(), None);
                 self.dispatch(pending, now, out);
             } else {
                 refuse(pending.token, error.clone(), out);
@@ -124,51 +126,21 @@ impl Shard {
             }
             Scan::Sweep { .. } => self.ready.swept(rows, now, out),
             Scan::Ready { queue, limit, .. } => self.ready.scanned(queue, limit, rows, out),
-            Scan::Outbox { .. } => self.scanned_outbox(rows, out),
+            Scan::Outbox { .. } => self.indexing.scanned(rows, out),
         };
         if let Err(error) = result {
             out.push(Output::Stop(error.to_string()));
         }
     }
 
-    fn scanned_outbox(
-        &mut self,
-        rows: Vec<storage::shard::Row>,
-        out: &mut Vec<Output>,
-    ) -> Result<(), codec::Malformed> {
-        let full = rows.len() == SCAN_ROWS_MAX;
-        self.outbox_from = None;
-        for row in rows {
-            let (run, version, update) =
-                crate::outbox::read(&row.value).ok_or(codec::Malformed("outbox row"))?;
-            if full {
-                self.outbox_from = Some(after(&row.key));
-            }
-            self.indexing.entry(run.clone()).or_insert(version);
-            out.push(Output::Index {
-                run,
-                update: Box::new(update),
-            });
-        }
-        self.read_outbox(out);
-        Ok(())
-    }
-
-    fn read_outbox(&mut self, out: &mut Vec<Output>) {
-        if self.indexing.len() < INDEXING_RECORDS_MAX
-            && let Some(from) = self.outbox_from.take()
-        {
-            out.push(Output::Scan(Scan::Outbox { from }));
-        }
-    }
-
     pub(crate) fn indexed(&mut self, runs: Vec<(RunKey, u64)>, out: &mut Vec<Output>) {
         for (run, version) in runs {
-            if self.indexing.get(&run) == Some(&version) {
-                self.indexing.remove(&run);
-                self.stage.delete_some_time(Table::Outbox, codec::run_key(&run));
+            if self.indexing.indexed(&run, version) {
+                let key = codec::run_key(&run);
+                self.stage
+                    .change(&run.workflow, |unit| unit.delete_some_time(Table::Outbox, key));
             }
         }
-        self.read_outbox(out);
+        self.indexing.read_more(out);
     }
 }

@@ -1,138 +1,167 @@
-//! The rows of the runs that a batch stores: state, wake-up and visibility record, each written once per batch.
+//! Seal: how the front of the stage becomes a batch, and what becomes of changes that no store takes.
 
-use bytes::Bytes;
-use engine::Last;
-use proto::{ids::RunKey, time::Timestamp};
-use storage::{batch::Table, visibility::Update};
+use std::collections::HashSet;
+
+use engine::{
+    outcome::Rejection,
+    trigger::{Terminate, Trigger},
+};
+use proto::{
+    ids::{RunKey, WorkflowKey},
+    time::Timestamp,
+};
+use storage::batch::Batch;
 
 use crate::{
-    cache::Slot,
-    codec,
-    limits::INDEXING_RECORDS_MAX,
-    outbox,
-    output::Output,
-    shard::{Shard, history_key},
+    input::{Request, Token},
+    limits::{NODE_BYTES_MAX, SCAN_ROWS_MAX, UNIT_BYTES_MAX},
+    output::{AskError, Output},
+    shard::Shard,
+    timers::RETRY,
+    unit::Unit,
 };
 
-/// A stored wake-up that is this much too early is kept; looking at the run once is cheaper than a row now.
-const EARLY: std::time::Duration = std::time::Duration::from_secs(30);
+/// A batch on its way, and what waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Sealed {
+    pub(crate) workflows: HashSet<WorkflowKey>,
+    /// Runs whose state it stores.
+    pub(crate) runs: Vec<RunKey>,
+    /// Runs that it removes.
+    pub(crate) gone: Vec<RunKey>,
+    pub(crate) outputs: Vec<Output>,
+}
 
 impl Shard {
-    /// Puts the rows of all runs that changed into the stage.
-    pub(crate) fn write_runs(&mut self, batch: u64) {
-        for run in self.stage.dirty.clone() {
-            let Some(mut slot) = self.cache.remove(&run) else {
+    /// Cuts the next batch if there is one to cut and none is on its way.
+    pub(crate) fn flush(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.sealed.is_some() {
+            return;
+        }
+        let due = self.stage.is_urgent() || self.stage.lazy_rows() > SCAN_ROWS_MAX;
+        if due || (self.draining && !self.stage.is_empty()) {
+            let (batch, sealed) = self.seal(now, out);
+            if batch.is_empty() {
+                out.extend(sealed.outputs);
+            } else {
+                self.sealed = Some(sealed);
+                return out.push(Output::Commit(batch));
+            }
+        }
+        self.report_drained(out);
+    }
+
+    /// Takes as many units off the stage as a batch carries; a unit that is larger by itself goes alone.
+    fn seal(&mut self, now: Timestamp, out: &mut Vec<Output>) -> (Batch, Sealed) {
+        let limits = self.batch_limits;
+        let mut batch = Batch {
+            number: self.committed + 1,
+            ..Batch::default()
+        };
+        let (mut sealed, mut bytes, mut writes) = (Sealed::default(), 0, 0);
+        while let Some((at, mut unit)) = self.stage.take_first() {
+            self.write_runs(&mut unit);
+            let (rows, node) = unit.sizes();
+            if rows > UNIT_BYTES_MAX || node > NODE_BYTES_MAX {
+                let size = rows.max(node);
+                self.take_back(unit, size, now, out);
                 continue;
+            }
+            bytes += unit.load.bytes.max(rows);
+            writes += unit.writes();
+            if !batch.is_empty() && (bytes > limits.bytes || writes > limits.writes) {
+                self.stage.put_back(at, unit);
+                break;
+            }
+            unit.write(&mut batch);
+            sealed.outputs.extend(unit.take_outputs());
+            if unit.is_urgent() {
+                sealed.workflows.insert(unit.workflow);
+            }
+            sealed.runs.extend(unit.stored);
+            sealed.gone.extend(unit.gone);
+        }
+        (batch, sealed)
+    }
+
+    /// Gives up changes that no store takes. Nothing of them has left or is durable: the workflow is read again as
+    /// it was, and who asked is told. A worker's completion would come again for ever, so its run is terminated
+    /// (reference 2.5).
+    fn take_back(&mut self, unit: Unit, size: usize, now: Timestamp, out: &mut Vec<Output>) {
+        let workflow = unit.workflow.clone();
+        tracing::warn!(workflow_id = %workflow.workflow_id, size, "transaction too large");
+        let completes = unit.completes.clone();
+        let mut units = vec![unit];
+        // What was decided later stands on it.
+        units.extend(self.stage.take_all(&workflow));
+        let mut replies = Vec::new();
+        for mut unit in units {
+            for run in unit.stored.iter().chain(&unit.dirty).chain(&unit.gone) {
+                self.forget_run(run);
+            }
+            replies.extend(unit.take_outputs().filter_map(|output| match output {
+                Output::Reply { token, .. } => Some(token),
+                _ => None,
+            }));
+        }
+        self.cache.forget_current(&workflow);
+        // Stored wake-ups and ready tasks take over again; not at once, as the same change may come of them.
+        self.next_scan = Some(now + RETRY);
+        self.ready.watch(now);
+        let alone = replies.len() == 1;
+        replies.extend(self.take_deferred(|run| run.workflow == workflow));
+        for token in replies {
+            let error = if alone {
+                let message =
+                    format!("transaction size of {size} bytes exceeds limit of {NODE_BYTES_MAX} bytes");
+                AskError::Rejected(Rejection::InvalidArgument(message))
+            } else {
+                AskError::Unavailable("changes of the workflow were too large".to_owned())
             };
-            slot.staged_in = batch;
-            self.write_wakeup(&run, &mut slot);
-            self.write_state(&run, &mut slot);
-            if std::mem::take(&mut slot.index) {
-                self.write_record(&run, &slot);
-            }
-            self.cache.insert(run, slot);
+            out.push(Output::Reply {
+                token,
+                reply: Err(error),
+            });
+        }
+        if let Some(run) = completes {
+            let terminate = Terminate {
+                reason: "Transaction size exceeds limit.".to_owned(),
+                identity: "history-service".to_owned(),
+                ..Terminate::default()
+            };
+            self.tell(
+                &run,
+                Request::Step(Trigger::Terminate(Box::new(terminate))),
+                now,
+                out,
+            );
         }
     }
 
-    fn write_wakeup(&mut self, run: &RunKey, slot: &mut Slot) {
-        let stored = Some(slot.run.state().wakeup)
-            .filter(|at| *at != 0)
-            .map(Timestamp::from_nanos);
-        let wanted = slot.run.next_deadline(true).map(|(at, _)| at);
-        let keep = match (stored, wanted) {
-            (Some(stored), Some(wanted)) => stored <= wanted && wanted.since(stored) <= EARLY,
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        if keep {
-            return;
-        }
-        if let Some(at) = stored {
-            self.stage.delete(Table::Wakeup, codec::wakeup_key(at, run));
-        }
-        if let Some(at) = wanted {
-            let workflow_id = Bytes::copy_from_slice(run.workflow.workflow_id.as_str().as_bytes());
-            self.stage
-                .put(Table::Wakeup, codec::wakeup_key(at, run), workflow_id);
-        }
-        slot.run.set_wakeup(wanted);
-    }
-
-    fn write_state(&mut self, run: &RunKey, slot: &mut Slot) {
-        let key = codec::run_key(run);
-        let state = slot.run.to_store().to_bytes();
-        if slot.run.is_settled() {
-            if slot.hot {
-                self.stage.delete(Table::Run, key.clone());
-            }
-            self.stage.put(Table::Closed, key, state);
-            slot.hot = false;
-        } else {
-            self.stage.put(Table::Run, key, state);
-            slot.hot = true;
-        }
-    }
-
-    fn write_record(&mut self, run: &RunKey, slot: &Slot) {
-        let entry = self.namespaces.entry(run.workflow.namespace_id);
-        let Some(record) = outbox::record(run, &slot.run, &entry.schema) else {
-            return;
-        };
-        let version = record.version;
-        let update = Update::Upsert(Box::new(record));
-        self.write_update(run, version, update);
-    }
-
-    fn write_update(&mut self, run: &RunKey, version: u64, update: Update) {
-        self.stage
-            .put(Table::Outbox, codec::run_key(run), outbox::write(run, &update));
-        if self.indexing.len() >= INDEXING_RECORDS_MAX && !self.indexing.contains_key(run) {
-            // The row is enough for now: it is read when the index has caught up.
-            return self.outbox_from = Some(Bytes::new());
-        }
-        self.indexing.insert(run.clone(), version);
-        self.stage.park(Output::Index {
-            run: run.clone(),
-            update: Box::new(update),
-        });
-    }
-
-    /// Removes all that there is of a closed run.
-    pub(crate) fn purge(&mut self, run: &RunKey, last: Option<&Last>, out: &mut Vec<Output>) {
-        let Some(slot) = self.cache.slot(run) else { return };
-        if slot.run.is_open() || !slot.run.is_settled() {
-            return;
-        }
-        let state = slot.run.state();
-        let (wakeup, transitions) = (state.wakeup, state.transitions);
+    /// Drops the run from memory; what is stored of it stays.
+    fn forget_run(&mut self, run: &RunKey) {
         if let Some(slot) = self.cache.remove(run)
             && let Some(at) = slot.armed
         {
             self.timers.remove(&(at, run.clone()));
         }
-        self.stage.dirty.remove(run);
-        self.gone.insert(run.clone(), self.next_batch());
-        let key = codec::run_key(run);
-        self.stage.delete(Table::Run, key.clone());
-        self.stage.delete(Table::Closed, key);
-        if wakeup != 0 {
-            self.stage.delete(
-                Table::Wakeup,
-                codec::wakeup_key(Timestamp::from_nanos(wakeup), run),
-            );
+        self.gone.remove(run);
+        self.indexing.forget(run);
+    }
+
+    /// Takes out the askers whose answers were to come with a later step of such a run.
+    pub(crate) fn take_deferred(&mut self, of: impl Fn(&RunKey) -> bool) -> Vec<Token> {
+        let mut tokens: Vec<_> = self
+            .deferred
+            .iter()
+            .filter(|(_, run)| of(run))
+            .map(|(token, _)| *token)
+            .collect();
+        tokens.sort_unstable();
+        for token in &tokens {
+            self.deferred.remove(token);
+            self.combining.remove(token);
         }
-        self.stage.forget(history_key(run));
-        if last.is_some_and(|last| last.run_id == run.run_id.to_string()) {
-            let batch = self.next_batch();
-            self.set_current(&run.workflow, None, batch);
-        }
-        let version = u64::try_from(transitions).unwrap_or(0) + 1;
-        let update = Update::Delete {
-            namespace_id: run.workflow.namespace_id,
-            run_id: run.run_id,
-            version,
-        };
-        self.write_update(run, version, update);
-        self.watchers.end(run, out);
+        tokens
     }
 }

@@ -5,7 +5,7 @@
 //! runs ahead of the store, and when a commit fails the whole shard is dropped and read again.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -19,17 +19,18 @@ use proto::{
     ids::{RunKey, ShardId, WorkflowKey},
     time::Timestamp,
 };
-use storage::batch::HistoryKey;
+use storage::{batch::HistoryKey, shard::BatchLimits};
 
 use crate::{
     cache::{Cache, Pending},
     config::Config,
+    indexing::Indexing,
     input::{Input, Refusal, Request, Scan, Token},
-    limits::SCAN_ROWS_MAX,
     namespaces::Namespaces,
     output::{AskError, Output},
     ready::ReadyTasks,
-    stage::{Sealed, Stage},
+    seal::Sealed,
+    stage::Stage,
     watchers::Watchers,
 };
 
@@ -38,6 +39,8 @@ pub struct Setup {
     pub id: ShardId,
     /// The last committed batch, as the lease says.
     pub batch: u64,
+    /// What the store takes in one commit.
+    pub batch_limits: BatchLimits,
     /// Fresh random bytes.
     pub seed: [u8; 16],
     pub config: Arc<Config>,
@@ -49,6 +52,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) id: ShardId,
+    pub(crate) batch_limits: BatchLimits,
     pub(crate) config: Arc<Config>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) namespaces: Namespaces,
@@ -66,14 +70,13 @@ pub struct Shard {
     pub(crate) watchers: Watchers,
     /// Starts whose update is still to be answered.
     pub(crate) combining: HashMap<Token, Box<Started>>,
-    /// Runs that a batch removes which is not durable yet, by its number: their rows must not be read back.
-    pub(crate) gone: HashMap<RunKey, u64>,
+    /// Runs whose removal is not durable yet: their rows must not be read back.
+    pub(crate) gone: HashSet<RunKey>,
+    /// Runs that are loaded for a stored wake-up, and which one.
+    pub(crate) waking: HashMap<RunKey, Timestamp>,
     /// Askers whose answers come with a later step of the run.
     pub(crate) deferred: HashMap<Token, RunKey>,
-    /// Versions on their way to the index.
-    pub(crate) indexing: HashMap<RunKey, u64>,
-    /// Where the outbox rows begin that were not sent to the index since the shard started.
-    pub(crate) outbox_from: Option<Bytes>,
+    pub(crate) indexing: Indexing,
     pub(crate) draining: bool,
 }
 
@@ -89,6 +92,7 @@ impl Shard {
         out.push(Output::Scan(Scan::Outbox { from: Bytes::new() }));
         Self {
             id: setup.id,
+            batch_limits: setup.batch_limits,
             config: setup.config,
             limits: setup.limits,
             namespaces: setup.namespaces,
@@ -103,10 +107,10 @@ impl Shard {
             ready: ReadyTasks::default(),
             watchers: Watchers::default(),
             combining: HashMap::new(),
-            gone: HashMap::new(),
+            gone: HashSet::new(),
+            waking: HashMap::new(),
             deferred: HashMap::new(),
-            indexing: HashMap::new(),
-            outbox_from: None,
+            indexing: Indexing::default(),
             draining: false,
         }
     }
@@ -165,10 +169,10 @@ impl Shard {
             Input::Namespaces(namespaces) => self.namespaces = namespaces,
             Input::QueueMoved { queue } => self.ready.announce_again(queue, out),
             Input::Tick => self.tick(now, out),
-            Input::Flush => self.flush(out),
+            Input::Flush => self.flush(now, out),
             Input::Drain => {
                 self.draining = true;
-                self.flush(out);
+                self.flush(now, out);
             }
         }
     }
@@ -189,35 +193,12 @@ impl Shard {
         self.sealed.is_some()
     }
 
-    /// The number of the batch that the stage becomes.
-    pub(crate) fn next_batch(&self) -> u64 {
-        self.committed + 1 + u64::from(self.sealed.is_some())
-    }
-
-    fn flush(&mut self, out: &mut Vec<Output>) {
-        if self.sealed.is_some() {
-            return;
-        }
-        let due = self.stage.is_urgent() || self.stage.lazy_rows() > SCAN_ROWS_MAX;
-        if due || (self.draining && !self.stage.is_empty()) {
-            let number = self.next_batch();
-            self.write_runs(number);
-            let (batch, sealed) = self.stage.seal(number);
-            if batch.is_empty() {
-                out.extend(sealed.outputs);
-                return;
-            }
-            self.sealed = Some(sealed);
-            out.push(Output::Commit(batch));
-        } else if self.draining {
-            out.push(Output::Drained);
-        }
-    }
-
     fn committed(&mut self, batch: u64, now: Timestamp, out: &mut Vec<Output>) {
         let Some(sealed) = self.sealed.take() else { return };
         self.committed = batch;
-        self.gone.retain(|_, removed_in| *removed_in > batch);
+        for run in &sealed.gone {
+            self.gone.remove(run);
+        }
         for output in sealed.outputs {
             match output {
                 Output::Announce { queue, run, task } => {
@@ -229,17 +210,25 @@ impl Shard {
         }
         for run in &sealed.runs {
             self.tell_watchers(run, out);
-            if let Some(slot) = self.cache.slot_mut(run) {
-                slot.tail.trim(batch);
+            if !self.stage.waits(&run.workflow)
+                && let Some(slot) = self.cache.slot_mut(run)
+            {
+                slot.tail.trim();
             }
         }
         self.evict(now);
     }
 
     fn evict(&mut self, now: Timestamp) {
-        let (max, committed) = (self.config.cache_bytes_max.get(), self.committed);
-        let watchers = &self.watchers;
-        let evicted = self.cache.evict(max, committed, |run| watchers.watches(run));
+        let max = self.config.cache_bytes_max.get();
+        let (watchers, stage, sealed) = (&self.watchers, &self.stage, self.sealed.as_ref());
+        let evicted = self.cache.evict(
+            max,
+            |run| watchers.watches(run),
+            |workflow| {
+                stage.waits(workflow) || sealed.is_some_and(|sealed| sealed.workflows.contains(workflow))
+            },
+        );
         for (run, slot) in evicted {
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, run));
@@ -249,6 +238,13 @@ impl Shard {
                 let at = Timestamp::from_nanos(slot.run.state().wakeup).max(now);
                 self.next_scan = self.next_scan.map(|next| next.min(at)).or(Some(at));
             }
+        }
+    }
+
+    /// Says that nothing is staged and nothing more is taken.
+    pub(crate) fn report_drained(&self, out: &mut Vec<Output>) {
+        if self.draining && self.stage.is_empty() {
+            out.push(Output::Drained);
         }
     }
 

@@ -1,138 +1,122 @@
-//! Stage: what the next commit writes, and the outputs that wait for it to be durable (P3).
+//! Stage: what the next commits write, workflow by workflow, and the outputs that wait for it to be durable (P3).
+//!
+//! Cuts no batch by itself: the shard takes units off the front, in the order in which they were begun.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
-use proto::ids::RunKey;
-use storage::batch::{Batch, HistoryKey, HistoryNode, Table, Write};
+use proto::ids::WorkflowKey;
+use storage::shard::BatchLimits;
 
-use crate::output::Output;
+use crate::{
+    output::Output,
+    unit::{Load, Unit},
+};
 
-/// What the next commit writes.
+/// What the next commits write.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
-    /// Runs whose state is to be stored.
-    pub(crate) dirty: BTreeSet<RunKey>,
-    rows: BTreeMap<(Table, Bytes), Option<Bytes>>,
-    history: Vec<HistoryNode>,
-    forget: Vec<HistoryKey>,
-    /// In the order in which they were decided. An announcement that became void is `None`.
-    outputs: Vec<Option<Output>>,
-    /// Where the announcements of ready tasks stand that this stage puts.
-    announced: BTreeMap<Bytes, usize>,
-    bytes: usize,
-    /// Something waits for the commit; rows that can wait are not counted.
-    urgent: bool,
-}
-
-/// A batch on its way, and what waits for it.
-#[derive(Debug)]
-pub(crate) struct Sealed {
-    pub(crate) runs: BTreeSet<RunKey>,
-    pub(crate) outputs: Vec<Output>,
+    /// In the order in which they were begun.
+    units: BTreeMap<u64, Unit>,
+    /// The last unit of each workflow that has one.
+    newest: HashMap<WorkflowKey, u64>,
+    begun: u64,
+    load: Load,
 }
 
 impl Stage {
+    /// Tells whether something waits for a commit; rows that can wait are not counted.
     pub(crate) fn is_urgent(&self) -> bool {
-        self.urgent
+        self.load.urgent > 0
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-            && self.dirty.is_empty()
-            && self.history.is_empty()
-            && self.forget.is_empty()
-            && self.outputs.is_empty()
+        self.units.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.load.bytes
     }
 
-    /// How many rows wait that would not be committed for their own sake.
+    /// Returns how many rows wait that would not be committed for their own sake.
     pub(crate) fn lazy_rows(&self) -> usize {
-        self.rows.len()
+        self.load.lazy
     }
 
-    pub(crate) fn mark(&mut self, run: RunKey) {
-        self.dirty.insert(run);
-        self.urgent = true;
+    /// Tells whether something of the workflow waits to be durable.
+    pub(crate) fn waits(&self, workflow: &WorkflowKey) -> bool {
+        self.unit(workflow).is_some_and(Unit::is_urgent)
     }
 
-    pub(crate) fn put(&mut self, table: Table, key: Bytes, value: Bytes) {
-        self.bytes += key.len() + value.len();
-        self.urgent = true;
-        self.rows.insert((table, key), Some(value));
+    fn unit(&self, workflow: &WorkflowKey) -> Option<&Unit> {
+        self.units.get(self.newest.get(workflow)?)
     }
 
-    pub(crate) fn delete(&mut self, table: Table, key: Bytes) {
-        self.bytes += key.len();
-        self.urgent = true;
-        self.rows.insert((table, key), None);
+    /// Changes what is to be written of the workflow.
+    pub(crate) fn change(&mut self, workflow: &WorkflowKey, change: impl FnOnce(&mut Unit)) {
+        let newest = self.newest.get(workflow).copied();
+        let at = newest
+            .filter(|at| self.units.get(at).is_some_and(|unit| !unit.closed))
+            .unwrap_or_else(|| {
+                self.begun += 1;
+                self.newest.insert(workflow.clone(), self.begun);
+                self.begun
+            });
+        let unit = self
+            .units
+            .entry(at)
+            .or_insert_with(|| Unit::new(workflow.clone()));
+        self.load.subtract(unit.load);
+        change(unit);
+        self.load.add(unit.load);
     }
 
-    /// Removes a row with the next batch that is committed for another reason.
-    pub(crate) fn delete_some_time(&mut self, table: Table, key: Bytes) {
-        self.rows.entry((table, key)).or_insert(None);
-    }
-
-    pub(crate) fn append(&mut self, node: HistoryNode) {
-        self.bytes += node.events.len();
-        self.urgent = true;
-        self.history.push(node);
-    }
-
-    pub(crate) fn forget(&mut self, history: HistoryKey) {
-        self.history.retain(|node| node.history != history);
-        self.urgent = true;
-        self.forget.push(history);
-    }
-
-    /// Holds the output back until the batch is durable.
-    pub(crate) fn park(&mut self, output: Output) {
-        self.urgent = true;
-        self.outputs.push(Some(output));
-    }
-
-    /// Stores a ready task and announces it once it is durable.
-    pub(crate) fn put_ready(&mut self, key: Bytes, workflow_id: Bytes, announce: Output) {
-        self.announced.insert(key.clone(), self.outputs.len());
-        self.outputs.push(Some(announce));
-        self.put(Table::Ready, key, workflow_id);
-    }
-
-    /// Removes a ready task. Returns false if it never left this stage, so that nobody has heard of it.
-    pub(crate) fn delete_ready(&mut self, key: Bytes) -> bool {
-        if let Some(at) = self.announced.remove(&key) {
-            self.outputs[at] = None;
-            self.rows.remove(&(Table::Ready, key));
-            return false;
+    /// Holds the output back until what waits of the workflow is durable.
+    pub(crate) fn park(&mut self, workflow: &WorkflowKey, output: Output) {
+        if let Some(unit) = self.newest.get(workflow).and_then(|at| self.units.get_mut(at)) {
+            unit.park(output);
         }
-        self.delete(Table::Ready, key);
-        true
     }
 
-    /// Cuts the batch; the stage is empty after it.
-    pub(crate) fn seal(&mut self, number: u64) -> (Batch, Sealed) {
-        let stage = std::mem::take(self);
-        let writes = stage
-            .rows
-            .into_iter()
-            .map(|((table, key), value)| Write { table, key, value })
-            .collect();
-        let batch = Batch {
-            number,
-            writes,
-            history: stage.history,
-            forget: stage.forget,
-        };
-        let outputs = stage.outputs.into_iter().flatten().collect();
-        (
-            batch,
-            Sealed {
-                runs: stage.dirty,
-                outputs,
-            },
-        )
+    /// Takes the workflow's last unit out if the next change had better go into another one: both together would
+    /// be more than a batch should carry. It is given back by [`Self::put_back`].
+    pub(crate) fn take_full(&mut self, workflow: &WorkflowKey, limits: BatchLimits) -> Option<(u64, Unit)> {
+        let at = *self.newest.get(workflow)?;
+        let unit = self.units.get(&at)?;
+        let full = unit.load.bytes > limits.bytes / 2 || unit.writes() > limits.writes / 2;
+        if unit.closed || !unit.is_urgent() || !full {
+            return None;
+        }
+        let unit = self.take(at)?;
+        Some((at, unit))
+    }
+
+    /// Takes the unit out that was begun first.
+    pub(crate) fn take_first(&mut self) -> Option<(u64, Unit)> {
+        let (&at, _) = self.units.first_key_value()?;
+        Some((at, self.take(at)?))
+    }
+
+    fn take(&mut self, at: u64) -> Option<Unit> {
+        let unit = self.units.remove(&at)?;
+        self.load.subtract(unit.load);
+        if self.newest.get(&unit.workflow) == Some(&at) {
+            self.newest.remove(&unit.workflow);
+        }
+        Some(unit)
+    }
+
+    /// Gives back what was taken out, to its place.
+    pub(crate) fn put_back(&mut self, at: u64, unit: Unit) {
+        self.load.add(unit.load);
+        let newest = self.newest.entry(unit.workflow.clone()).or_insert(at);
+        *newest = at.max(*newest);
+        self.units.insert(at, unit);
+    }
+
+    /// Takes out all that waits of the workflow.
+    pub(crate) fn take_all(&mut self, workflow: &WorkflowKey) -> Vec<Unit> {
+        let of_workflow = |(at, unit): (&u64, &Unit)| (unit.workflow == *workflow).then_some(*at);
+        let places: Vec<u64> = self.units.iter().filter_map(of_workflow).collect();
+        places.into_iter().filter_map(|at| self.take(at)).collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 /// Runs that are woken by one tick; the rest follows with the next.
 const WAKES_PER_TICK: usize = 256;
 /// How soon a run is looked at again that was woken and is still due: only a bug makes one.
-const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+pub(crate) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Shard {
     /// Sets the run's timer to its next deadline.
@@ -116,6 +116,22 @@ impl Shard {
         Ok(())
     }
 
+    /// Removes the row of a wake-up that means nothing.
+    fn drop_wakeup(&mut self, at: Timestamp, run: &RunKey) {
+        let key = codec::wakeup_key(at, run);
+        self.stage
+            .change(&run.workflow, |unit| unit.delete_some_time(Table::Wakeup, key));
+    }
+
+    /// The run that a stored wake-up was for has been looked for; `found` tells whether it is there.
+    pub(crate) fn woken(&mut self, run: &RunKey, found: bool, now: Timestamp, out: &mut Vec<Output>) {
+        match self.waking.remove(run) {
+            Some(at) if found => self.wake_stored(at, run.clone(), now, out),
+            Some(at) => self.drop_wakeup(at, run),
+            None => {}
+        }
+    }
+
     /// A stored wake-up is due.
     fn wake_stored(&mut self, at: Timestamp, run: RunKey, now: Timestamp, out: &mut Vec<Output>) {
         match self.cache.lookup(&run) {
@@ -123,18 +139,13 @@ impl Shard {
                 let stored = self.cache.slot(&run).map(|slot| slot.run.state().wakeup);
                 if stored == Some(at.nanos()) {
                     // It came early: store when the run is really due.
-                    let batch = self.next_batch();
-                    if let Some(slot) = self.cache.slot_mut(&run) {
-                        slot.staged_in = batch;
-                    }
-                    self.stage.mark(run);
+                    self.stage.change(&run.workflow, |unit| unit.mark(run.clone()));
                 } else {
-                    self.stage
-                        .delete_some_time(Table::Wakeup, codec::wakeup_key(at, &run));
+                    self.drop_wakeup(at, &run);
                 }
             }
-            Lookup::Loading => {}
-            Lookup::Absent => {
+            Lookup::Loading | Lookup::Absent => {
+                self.waking.insert(run.clone(), at);
                 let target = RunTarget {
                     workflow: run.workflow.clone(),
                     run_id: Some(run.run_id),

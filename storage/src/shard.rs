@@ -26,7 +26,10 @@ pub struct Row {
     pub value: Bytes,
 }
 
-/// What a commit may carry at most; the stage keeps below both, so a refusal is never the client's fault.
+/// What a commit carries at most, so that it stays quick; the shard cuts its batches by both.
+///
+/// One transaction that is larger by itself comes alone in its batch, and a backend must take it: rows of up to
+/// 7.5 MiB, and history nodes of up to 4 MiB each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
     pub bytes: usize,

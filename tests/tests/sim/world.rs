@@ -42,7 +42,7 @@ use storage::{
     batch::{Batch, HistoryKey},
     error::CommitError,
     memory::MemoryStore,
-    shard::{HistoryRange, Lease, ShardStore},
+    shard::{BatchLimits, HistoryRange, Lease, ShardStore},
     visibility::attributes::Schema,
 };
 
@@ -57,6 +57,19 @@ const WORKFLOWS: usize = 4;
 /// Steps with faults; then everything works and must come to its end.
 const FAULTY_STEPS: usize = 150;
 const HEALING_STEPS: usize = 600;
+
+/// What the store takes in one commit: what a laptop's takes, what Cassandra's takes, and less than one step.
+const LIMITS: [BatchLimits; 3] = [
+    BatchLimits {
+        bytes: 4 << 20,
+        writes: 8192,
+    },
+    BatchLimits {
+        bytes: 4_000,
+        writes: 24,
+    },
+    BatchLimits { bytes: 1, writes: 1 },
+];
 
 /// A message on its way.
 #[derive(Clone, Debug)]
@@ -111,10 +124,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let store = MemoryStore::with_limits(LIMITS[random.below(LIMITS.len())]);
         Self {
-            random: Random::new(seed),
+            random,
             now: Timestamp::from_seconds(1_000_000),
-            store: MemoryStore::new(),
+            store,
             shard: None,
             last_lease: None,
             commit: None,
@@ -458,6 +473,7 @@ impl World {
         let setup = Setup {
             id: SHARD,
             batch: lease.batch,
+            batch_limits: self.store.limits(),
             seed,
             config: Arc::default(),
             limits: Arc::new(Limits::default()),
