@@ -3,17 +3,22 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
 use engine::limits::Limits;
-use matching::handle::{Ended, QueueHandle, QueueNotice};
+use matching::handle::{Ended as QueueEnded, QueueHandle, QueueNotice};
 use prost::Message;
 use proto::ids::{NodeId, QueueKey, ShardId};
 use shard::{
-    actor::Hooks, handle::ShardHandle, input::Input, namespaces::Namespaces, output::AskError, shard::Setup,
+    actor::{Ended, Hooks},
+    handle::ShardHandle,
+    input::Input,
+    namespaces::Namespaces,
+    output::AskError,
+    shard::Setup,
 };
 use storage::{
     error::StoreError,
@@ -21,13 +26,17 @@ use storage::{
     shard::ShardStore,
     visibility::VisibilityIndex,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 use crate::{
     config::Config,
     courier::NodeCourier,
     indexer::Indexer,
     map::ShardMap,
+    quarantine::Quarantine,
     router::{Inner, Router, now},
 };
 
@@ -37,6 +46,10 @@ const MAP_KEY: &[u8] = b"shard-map";
 const NOTICES_MAX: usize = 10_000;
 /// How long until a shard that could not be taken up is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long a shard that falls again and again waits at most.
+const RETRY_LAST: Duration = Duration::from_secs(5);
+/// A shard that stands for this long has not fallen before.
+const FALLS_FORGOTTEN: Duration = Duration::from_secs(30);
 
 /// What a node is made of.
 pub struct Parts {
@@ -73,7 +86,8 @@ pub struct Host {
     router: Router,
     system: System,
     thread: Option<std::thread::JoinHandle<()>>,
-    keeper: tokio::task::JoinHandle<()>,
+    keeper: Arc<Keeper>,
+    watch: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a node: reads or makes the shard map and takes up every shard. Needs a tokio runtime.
@@ -103,7 +117,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
     let indexer = Indexer::start(router.clone());
     let courier = Arc::new(NodeCourier::new(router.clone(), indexer));
     let (ended, ended_rx) = mpsc::channel(router.0.map.ranges.len().max(1) * 2);
-    let keeper = Keeper {
+    let keeper = Arc::new(Keeper {
         router: router.clone(),
         arbiters,
         courier,
@@ -111,7 +125,8 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         limits: Arc::new(Limits::default()),
         seed: parts.seed,
         ended,
-    };
+        quarantine: Mutex::default(),
+    });
     let shards: Vec<_> = router.0.map.shards().collect();
     for shard in shards {
         keeper
@@ -119,12 +134,13 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
             .await
             .map_err(|error| StartError::Shard(shard, error))?;
     }
-    let keeper = tokio::spawn(keeper.run(ended_rx, notices_rx));
+    let watch = tokio::spawn(Arc::clone(&keeper).run(ended_rx, notices_rx));
     Ok(Host {
         router,
         system,
         thread: Some(thread),
         keeper,
+        watch,
     })
 }
 
@@ -142,13 +158,30 @@ impl Host {
         }
     }
 
+    /// Lets a shard go, for another node to take up: what it has taken is made durable and its lease released.
+    /// Calls that come meanwhile wait in the router for its next owner.
+    pub async fn release(&self, id: ShardId) -> Result<(), AskError> {
+        let handle = self.router.0.shards.borrow().get(&id).cloned();
+        let Some(handle) = handle else { return Ok(()) };
+        let drained = handle.drain().await;
+        self.router.0.shards.send_modify(|shards| {
+            let mut next: HashMap<ShardId, ShardHandle> = (**shards).clone();
+            next.remove(&id);
+            *shards = Arc::new(next);
+        });
+        drained
+    }
+
+    /// Takes a shard up that no node of the cluster is to have but this one.
+    pub async fn take_up(&self, id: ShardId) -> Result<(), StoreError> {
+        self.keeper.take_up(id).await
+    }
+
     /// Finishes the shards' batches, gives the leases back and ends the actor threads.
     pub async fn stop(mut self) {
-        self.keeper.abort();
+        self.watch.abort();
         let shards = self.router.0.shards.send_replace(Arc::default());
-        for handle in shards.values() {
-            drop(handle.drain().await);
-        }
+        futures::future::join_all(shards.values().map(ShardHandle::drain)).await;
         drop(shards);
         self.router.0.queues.clear();
         self.system.stop();
@@ -217,23 +250,59 @@ struct Keeper {
     config: Arc<shard::config::Config>,
     limits: Arc<Limits>,
     seed: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
-    ended: mpsc::Sender<ShardId>,
+    ended: mpsc::Sender<(ShardId, Ended)>,
+    quarantine: Mutex<Quarantine>,
 }
 
 impl Keeper {
-    async fn run(self, mut ended: mpsc::Receiver<ShardId>, mut notices: mpsc::Receiver<QueueNotice>) {
+    async fn run(
+        self: Arc<Self>,
+        mut ended: mpsc::Receiver<(ShardId, Ended)>,
+        mut notices: mpsc::Receiver<QueueNotice>,
+    ) {
+        let mut falls: HashMap<ShardId, Falls> = HashMap::new();
+        // Ends with this future: nothing is taken up when the host stops.
+        let mut taking = JoinSet::new();
         loop {
             tokio::select! {
-                Some(shard) = ended.recv() => {
-                    tracing::warn!(%shard, "shard is taken up again");
-                    while let Err(error) = self.take_up(shard).await {
-                        tracing::warn!(%shard, %error, "shard not taken up");
-                        tokio::time::sleep(RETRY).await;
+                Some((shard, ended)) = ended.recv() => {
+                    if self.is_over(shard, ended) {
+                        continue;
                     }
+                    let wait = falls.entry(shard).or_default().next_wait();
+                    taking.spawn(Arc::clone(&self).take_up_again(shard, wait));
                 }
                 Some(notice) = notices.recv() => self.courier.notice(notice),
+                Some(_) = taking.join_next(), if !taking.is_empty() => {}
                 else => return,
             }
+        }
+    }
+
+    /// Takes note of how a shard ended. Tells whether it is not to be taken up again.
+    fn is_over(&self, shard: ShardId, ended: Ended) -> bool {
+        match ended {
+            Ended::Released => return true,
+            Ended::Stopped => tracing::warn!(%shard, "shard is taken up again"),
+            Ended::Panicked(run) => {
+                tracing::error!(%shard, ?run, "shard panicked; it is taken up again");
+                let mut quarantine = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(run) = run
+                    && quarantine.count(run.clone())
+                {
+                    let workflow_id = run.workflow.workflow_id.as_str();
+                    tracing::error!(%shard, workflow_id, run_id = %run.run_id, "run is put in quarantine");
+                }
+            }
+        }
+        false
+    }
+
+    async fn take_up_again(self: Arc<Self>, shard: ShardId, wait: Duration) {
+        tokio::time::sleep(wait).await;
+        while let Err(error) = self.take_up(shard).await {
+            tracing::warn!(%shard, %error, "shard not taken up");
+            tokio::time::sleep(RETRY).await;
         }
     }
 
@@ -249,6 +318,11 @@ impl Keeper {
             config: Arc::clone(&self.config),
             limits: Arc::clone(&self.limits),
             namespaces: self.router.namespaces(),
+            quarantine: self
+                .quarantine
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .runs(),
         };
         let ended = self.ended.clone();
         let hooks = Hooks {
@@ -258,8 +332,8 @@ impl Keeper {
             courier: self.courier.clone(),
             metrics: Arc::clone(&inner.shard_metrics),
             // The channel holds two notices of every shard: it is full only when the keeper is gone.
-            ended: Box::new(move |shard| {
-                let _ = ended.try_send(shard);
+            ended: Box::new(move |shard, how| {
+                let _ = ended.try_send((shard, how));
             }),
         };
         let arbiter = &self.arbiters[id.0 as usize % self.arbiters.len()];
@@ -270,6 +344,27 @@ impl Keeper {
             *shards = Arc::new(next);
         });
         Ok(())
+    }
+}
+
+/// How often a shard has ended lately.
+#[derive(Default)]
+struct Falls {
+    count: u32,
+    last: Option<tokio::time::Instant>,
+}
+
+impl Falls {
+    /// Returns how long to wait before the shard is taken up again: nothing, unless it falls again and again.
+    fn next_wait(&mut self) -> Duration {
+        let now = tokio::time::Instant::now();
+        let often = self.last.is_some_and(|last| now - last < FALLS_FORGOTTEN);
+        self.count = if often { self.count.saturating_add(1) } else { 0 };
+        self.last = Some(now);
+        match self.count {
+            0 => Duration::ZERO,
+            count => (RETRY * (1 << (count - 1).min(10))).min(RETRY_LAST),
+        }
     }
 }
 
@@ -333,7 +428,7 @@ impl Queues {
             notices: self.notices.clone(),
             metrics: Arc::clone(&router.0.queue_metrics),
             ended: Box::new(move |queue, ended| {
-                if let (Some(inner), Ended::Panicked) = (weak.upgrade(), ended) {
+                if let (Some(inner), QueueEnded::Panicked) = (weak.upgrade(), ended) {
                     let shards = Arc::clone(&inner.shards.borrow());
                     for handle in shards.values() {
                         drop(handle.tell(Input::QueueMoved { queue: queue.clone() }));

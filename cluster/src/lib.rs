@@ -10,3 +10,4 @@ pub mod router;
 
 mod courier;
 mod indexer;
+mod quarantine;

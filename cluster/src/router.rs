@@ -8,7 +8,7 @@ use std::{
 
 use engine::{
     outcome::{Rejection, Reply},
-    trigger::{Reset, Start, Trigger},
+    trigger::{Reset, Start, StartWith, Trigger},
 };
 use matching::handle::QueueHandle;
 use proto::{
@@ -75,18 +75,27 @@ impl Router {
         let id = self.0.map.shard(target.workflow.position());
         let mut shards = self.0.shards.subscribe();
         let (mut target, mut request) = (target, request);
-        let give_up = tokio::time::Instant::now() + SHARD_WAIT;
+        let mut give_up = tokio::time::Instant::now() + SHARD_WAIT;
         loop {
             let handle = shards.borrow_and_update().get(&id).cloned();
             if let Some(handle) = handle {
-                match handle.ask(target, request).await {
-                    Ok(answer) => return answer,
-                    Err(Unsent {
-                        why: AskError::Moved,
-                        target: t,
-                        request: r,
-                    }) => (target, request) = (t, r),
-                    Err(unsent) => return Err(unsent.why),
+                let waits = may_wait(&request).then(|| (target.clone(), request.clone()));
+                match (handle.ask(target, request).await, waits) {
+                    // It waited at a shard that let go: it waits on at the next owner.
+                    (Ok(Err(AskError::Moved)), Some(kept)) => {
+                        (target, request) = kept;
+                        give_up = tokio::time::Instant::now() + SHARD_WAIT;
+                    }
+                    (Ok(answer), _) => return answer,
+                    (
+                        Err(Unsent {
+                            why: AskError::Moved,
+                            target: t,
+                            request: r,
+                        }),
+                        _,
+                    ) => (target, request) = (t, r),
+                    (Err(unsent), _) => return Err(unsent.why),
                 }
             }
             // The shard is being taken up: its new handle comes soon.
@@ -188,6 +197,21 @@ impl Router {
             views.extend(handle.view().await);
         }
         views
+    }
+}
+
+/// Tells whether the answer may come long after the request was taken; such a request may be made again.
+fn may_wait(request: &Request) -> bool {
+    match request {
+        Request::Step(trigger) => matches!(
+            trigger,
+            Trigger::Position { .. }
+                | Trigger::Query { .. }
+                | Trigger::Update(_)
+                | Trigger::PollUpdate { .. }
+        ),
+        Request::Start(start) => matches!(start.with, StartWith::Update(_)),
+        Request::Reset(_) | Request::Purge => false,
     }
 }
 

@@ -209,18 +209,13 @@ impl Shard {
         let Some(token) = token else { return };
         let mut reply = step.reply;
         match &mut reply {
-            Reply::Deferred => {
-                if let Some(run) = run {
-                    self.deferred.insert(token, run.clone());
-                }
-                return;
-            }
+            Reply::Deferred => return self.defer(run, token),
             Reply::StartedAndUpdated {
                 started,
                 update: None,
             } => {
                 self.combining.insert(token, started.clone());
-                return;
+                return self.defer(run, token);
             }
             _ => {}
         }
@@ -234,6 +229,13 @@ impl Shard {
             });
         } else {
             self.release(run, Some(token), Ok(reply), out);
+        }
+    }
+
+    /// Remembers whose answer comes with a later step of the run.
+    fn defer(&mut self, run: Option<&RunKey>, token: Token) {
+        if let Some(run) = run {
+            self.deferred.insert(token, run.clone());
         }
     }
 

@@ -9,8 +9,10 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, ArbiterHandle, AsyncContext, Context, Handler, SpawnHandle,
     WrapFuture, dev::channel,
 };
-use engine::outcome::Reply;
-use proto::{ids::ShardId, time::Timestamp};
+use proto::{
+    ids::{RunKey, ShardId},
+    time::Timestamp,
+};
 use storage::{
     batch::Batch,
     shard::{Lease, ShardStore},
@@ -19,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     courier::Courier,
-    handle::ShardHandle,
+    handle::{Answer, Envelope, ShardHandle, Unsent},
     input::{Input, LoadKey, Scan, Token},
     metrics::Metrics,
     output::{AskError, Output},
@@ -41,18 +43,25 @@ pub struct Hooks {
     pub lease: Lease,
     pub courier: Arc<dyn Courier>,
     pub metrics: Arc<Metrics>,
-    /// Called once when the actor is gone: its owner takes the lease again and starts it afresh.
-    pub ended: Box<dyn FnOnce(ShardId) + Send>,
+    /// Called once when the actor is gone, on its thread.
+    pub ended: Box<dyn FnOnce(ShardId, Ended) + Send>,
+}
+
+/// How a shard's actor ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was drained and has released its lease.
+    Released,
+    /// Its memory had run ahead of the store, or it could not be drained: somebody must take the lease again.
+    Stopped,
+    /// As stopped. The run is the one that it handled, if it handled one.
+    Panicked(Option<RunKey>),
 }
 
 /// What the actor is sent.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Ask {
-        token: Token,
-        input: Input,
-        reply: oneshot::Sender<Result<Reply, AskError>>,
-    },
+    Ask(Envelope),
     Input(Input),
     Drain(oneshot::Sender<()>),
     View(oneshot::Sender<ShardView>),
@@ -66,31 +75,33 @@ impl actix::Message for Message {
 pub struct ShardActor {
     core: Shard,
     hooks: Hooks,
-    replies: HashMap<Token, oneshot::Sender<Result<Reply, AskError>>>,
+    replies: HashMap<Token, oneshot::Sender<Answer>>,
     drained: Option<oneshot::Sender<()>>,
+    /// How it ends unless it panics.
+    end: Ended,
     out: Vec<Output>,
     pump: bool,
     armed: Option<(Timestamp, SpawnHandle)>,
     messages: u32,
-    _life: Life,
 }
 
 /// Tells the owner when the actor is gone, however it went.
-struct Life(ShardId, Option<Box<dyn FnOnce(ShardId) + Send>>);
-
-impl Drop for Life {
+impl Drop for ShardActor {
     fn drop(&mut self) {
-        if let Some(ended) = self.1.take() {
-            ended(self.0);
-        }
+        let run = self.core.in_hand().cloned();
+        let end = if run.is_some() || std::thread::panicking() {
+            Ended::Panicked(run)
+        } else {
+            self.end.clone()
+        };
+        let ended = std::mem::replace(&mut self.hooks.ended, Box::new(|_, _| {}));
+        ended(self.core.id, end);
     }
 }
 
 /// Starts the shard under its lease.
-pub fn start(arbiter: &ArbiterHandle, setup: Setup, mut hooks: Hooks) -> ShardHandle {
+pub fn start(arbiter: &ArbiterHandle, setup: Setup, hooks: Hooks) -> ShardHandle {
     let (sender, receiver) = channel::channel(setup.config.mailbox_messages_max.get());
-    let ended = std::mem::replace(&mut hooks.ended, Box::new(|_| {}));
-    let life = Life(setup.id, Some(ended));
     let mut out = Vec::new();
     let core = Shard::new(setup, (hooks.clock)(), &mut out);
     let actor = ShardActor {
@@ -98,11 +109,11 @@ pub fn start(arbiter: &ArbiterHandle, setup: Setup, mut hooks: Hooks) -> ShardHa
         hooks,
         replies: HashMap::new(),
         drained: None,
+        end: Ended::Stopped,
         out,
         pump: false,
         armed: None,
         messages: 0,
-        _life: life,
     };
     // Made by hand, not by `start_in_arbiter`: the mailbox has its capacity from the first message on.
     arbiter.spawn_fn(move || {
@@ -124,10 +135,20 @@ impl Handler<Message> for ShardActor {
 
     fn handle(&mut self, message: Message, ctx: &mut Self::Context) {
         match message {
-            Message::Ask { token, input, reply } => {
+            Message::Ask(envelope) => {
                 Metrics::add(&self.hooks.metrics.requests, 1);
-                self.replies.insert(token, reply);
-                self.feed(input, ctx);
+                if let Some((token, target, request, reply)) = envelope.open() {
+                    self.replies.insert(token, reply);
+                    let token = Some(token);
+                    self.feed(
+                        Input::Ask {
+                            token,
+                            target,
+                            request,
+                        },
+                        ctx,
+                    );
+                }
             }
             Message::Input(Input::Gone(token)) => {
                 if self.replies.remove(&token).is_some() {
@@ -189,7 +210,17 @@ impl ShardActor {
             Output::Reply { token, reply } => {
                 if let Some(sender) = self.replies.remove(&token) {
                     // Who gave up needs no answer.
-                    drop(sender.send(reply));
+                    drop(sender.send(Ok(reply)));
+                }
+            }
+            Output::GiveBack {
+                token,
+                target,
+                request,
+            } => {
+                if let Some(sender) = self.replies.remove(&token) {
+                    let why = AskError::Moved;
+                    drop(sender.send(Err(Unsent { why, target, request })));
                 }
             }
             Output::Load(key) => self.load(key, ctx),
@@ -205,12 +236,7 @@ impl ShardActor {
                 self.replies.clear();
                 ctx.stop();
             }
-            Output::Drained => {
-                if let Some(done) = self.drained.take() {
-                    // Who drains may have given up.
-                    let _ = done.send(());
-                }
-            }
+            Output::Drained => self.release(ctx),
         }
     }
 
@@ -244,6 +270,23 @@ impl ShardActor {
             Ok(()) => Input::Committed { batch: number },
             Err(error) => Input::CommitFailed { batch: number, error },
         });
+    }
+
+    /// Releases the lease. The actor lives on until nobody has a way to it, and gives back what it is asked.
+    fn release(&mut self, ctx: &mut Context<Self>) {
+        let (store, lease) = (Arc::clone(&self.hooks.store), self.hooks.lease.clone());
+        let release = async move { store.release(&lease).await };
+        ctx.spawn(release.into_actor(self).map(|result, actor, _| {
+            if let Err(error) = result {
+                // Nothing is lost: the next owner takes the lease all the same, only later.
+                tracing::warn!(shard = %actor.core.id, %error, "lease not released");
+            }
+            actor.end = Ended::Released;
+            if let Some(done) = actor.drained.take() {
+                // Who drains may have given up.
+                let _ = done.send(());
+            }
+        }));
     }
 
     /// Feeds what comes of the future: at once if it is ready, as reads of a local store are.

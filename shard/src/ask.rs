@@ -11,6 +11,7 @@ use proto::{
 
 use crate::{
     cache::{Lookup, Pending},
+    drain::{Phase, give_back},
     input::{LoadKey, Request, RunTarget},
     limits::PENDING_PER_RUN_MAX,
     output::{AskError, Output},
@@ -36,8 +37,8 @@ impl Shard {
     }
 
     pub(crate) fn ask(&mut self, pending: Pending, now: Timestamp, out: &mut Vec<Output>) {
-        if self.draining {
-            return refuse(pending.token, AskError::Moved, out);
+        if self.phase != Phase::Serving {
+            return give_back(pending, out);
         }
         if self.stage.bytes() > self.config.stage_bytes_max.get() && pending.token.is_some() {
             return refuse(
@@ -118,6 +119,11 @@ impl Shard {
             );
             return None;
         }
+        if self.quarantine.contains(run) {
+            refuse(pending.token, quarantined(run), out);
+            return None;
+        }
+        self.in_hand = Some(run.clone());
         match self.cache.lookup(run) {
             Lookup::Known(()) => return Some(pending),
             Lookup::Absent => out.push(Output::Load(LoadKey::Run(run.clone()))),
@@ -146,6 +152,14 @@ impl Shard {
             },
             _ => pending,
         };
+        if !open && !with_update {
+            // A start that the engine cannot bear is known by its workflow, as its run has no name yet.
+            let run = workflow.run(NO_RUN);
+            if self.quarantine.contains(&run) {
+                return refuse(pending.token, quarantined(&run), out);
+            }
+            self.in_hand = Some(run);
+        }
         let Request::Start(start) = pending.request else {
             return;
         };
@@ -259,6 +273,16 @@ impl Shard {
         self.draws = self.draws.wrapping_add(1);
         derive(self.seed, self.draws)
     }
+}
+
+/// Stands for the run that a start would make.
+const NO_RUN: RunId = RunId::from_bytes([0; 16]);
+
+fn quarantined(run: &RunKey) -> AskError {
+    AskError::Broken(format!(
+        "run {} of workflow {} is in quarantine: it has ended its shard several times",
+        run.run_id, run.workflow.workflow_id
+    ))
 }
 
 fn is_open(last: &Last) -> bool {

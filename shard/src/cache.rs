@@ -220,6 +220,21 @@ impl Cache {
         }
     }
 
+    /// Takes out all requests that wait for rows, in the order of their tokens.
+    pub(crate) fn take_pending(&mut self) -> Vec<Pending> {
+        let runs = self.runs.values_mut().filter_map(|entry| match entry {
+            Entry::Loading(waiting) => Some(std::mem::take(waiting)),
+            Entry::Resident(_) => None,
+        });
+        let currents = self.currents.values_mut().filter_map(|entry| match entry {
+            CurrentEntry::Loading(waiting) => Some(std::mem::take(waiting)),
+            CurrentEntry::Known(_) => None,
+        });
+        let mut pending: Vec<_> = runs.chain(currents).flatten().collect();
+        pending.sort_by_key(|pending| pending.token);
+        pending
+    }
+
     pub(crate) fn insert(&mut self, run: RunKey, mut slot: Slot) {
         // A slot that was taken out for a while is no longer counted.
         (slot.weight, slot.touched) = (0, 0);

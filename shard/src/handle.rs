@@ -37,22 +37,18 @@ impl ShardHandle {
     /// Asks the shard and waits for the answer, which tells nothing that could still vanish (P3).
     ///
     /// Dropping the future gives the answer up, not the request: what was accepted is done. A request that the
-    /// shard never saw comes back.
-    pub async fn ask(&self, target: RunTarget, request: Request) -> Result<Result<Reply, AskError>, Unsent> {
+    /// shard did not look at comes back.
+    pub async fn ask(&self, target: RunTarget, request: Request) -> Answer {
         let token = Token(self.0.tokens.fetch_add(1, Relaxed) + 1);
         let (reply, answer) = oneshot::channel();
-        let input = Input::Ask {
-            token: Some(token),
-            target,
-            request,
-        };
-        if let Err(error) = self.0.addr.try_send(Message::Ask { token, input, reply }) {
+        let envelope = Envelope(Some((token, target, request, reply)));
+        if let Err(error) = self.0.addr.try_send(Message::Ask(envelope)) {
             let why = ask_error(&error);
             return match error.into_inner() {
-                Message::Ask {
-                    input: Input::Ask { target, request, .. },
-                    ..
-                } => Err(Unsent { why, target, request }),
+                Message::Ask(envelope) => match envelope.open() {
+                    Some((_, target, request, _)) => Err(Unsent { why, target, request }),
+                    None => Ok(Err(why)),
+                },
                 _ => Ok(Err(why)),
             };
         }
@@ -64,7 +60,10 @@ impl ShardHandle {
         let answer = answer.await;
         open.answered = true;
         // The shard went down with the request: nobody knows whether it was done.
-        Ok(answer.unwrap_or_else(|_| Err(AskError::Unavailable("shard restarts".to_owned()))))
+        match answer {
+            Ok(answer) => answer,
+            Err(_) => Ok(Err(AskError::Unavailable("shard restarts".to_owned()))),
+        }
     }
 
     /// Says whether the actor is there; it may go at any time.
@@ -78,7 +77,8 @@ impl ShardHandle {
         self.send(Message::Input(input))
     }
 
-    /// Finishes what is staged and takes nothing more; returns when it is done.
+    /// Lets the shard go: returns when all that it took is durable and its lease is released. From then on it gives
+    /// back what it is asked.
     pub async fn drain(&self) -> Result<(), AskError> {
         let (reply, done) = oneshot::channel();
         self.send(Message::Drain(reply))?;
@@ -96,7 +96,32 @@ impl ShardHandle {
     }
 }
 
-/// A request that the shard never saw.
+/// What becomes of a request: it is answered, or it comes back.
+pub type Answer = Result<Result<Reply, AskError>, Unsent>;
+
+/// A request on its way. If the shard goes before it opens the envelope, the request comes back to its asker.
+#[derive(Debug)]
+pub(crate) struct Envelope(Option<Content>);
+
+type Content = (Token, RunTarget, Request, oneshot::Sender<Answer>);
+
+impl Envelope {
+    pub(crate) fn open(mut self) -> Option<Content> {
+        self.0.take()
+    }
+}
+
+impl Drop for Envelope {
+    fn drop(&mut self) {
+        if let Some((_, target, request, reply)) = self.0.take() {
+            let why = AskError::Moved;
+            // Who gave up needs no answer.
+            drop(reply.send(Err(Unsent { why, target, request })));
+        }
+    }
+}
+
+/// A request that the shard did not look at.
 #[derive(Debug)]
 pub struct Unsent {
     pub why: AskError,

@@ -89,7 +89,9 @@ pub enum Input {
     Tick,
     /// The messages that were waiting are handled: commit what they left.
     Flush,
-    /// Finish what is staged and take nothing more.
+    /// Let go of the shard: finish what is staged, give back what is asked; then [`Output::Drained`].
+    ///
+    /// [`Output::Drained`]: crate::output::Output::Drained
     Drain,
 }
 

@@ -20,6 +20,7 @@ mod absorb;
 mod ask;
 mod cache;
 mod codec;
+mod drain;
 mod fill;
 mod indexing;
 mod limits;

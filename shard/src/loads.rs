@@ -37,6 +37,7 @@ impl Shard {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
+        self.in_hand = Some(run.clone());
         let waiting = self.cache.loaded_run(run);
         let error = match value.map(|bytes| bytes.map(|bytes| State::from_bytes(&bytes))) {
             Ok(Some(Ok(state))) => {

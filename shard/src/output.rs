@@ -7,7 +7,7 @@ use engine::{
 use proto::ids::{QueueKey, RunKey};
 use storage::{batch::Batch, visibility::Update};
 
-use crate::input::{LoadKey, Scan, Token};
+use crate::input::{LoadKey, Request, RunTarget, Scan, Token};
 
 /// What a shard wants done.
 #[derive(Debug)]
@@ -15,6 +15,12 @@ pub enum Output {
     Reply {
         token: Token,
         reply: Result<Reply, AskError>,
+    },
+    /// The request was not looked at: it goes to the shard's next owner.
+    GiveBack {
+        token: Token,
+        target: RunTarget,
+        request: Request,
     },
     Load(LoadKey),
     Scan(Scan),
@@ -43,7 +49,7 @@ pub enum Output {
     },
     /// Memory has run ahead of the store: drop everything, take a new lease, read again.
     Stop(String),
-    /// Nothing is staged and nothing more is taken.
+    /// Everything that was taken is durable and answered, and nothing more is taken: release the lease.
     Drained,
 }
 
@@ -53,7 +59,7 @@ pub enum AskError {
     /// Tell the client.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The shard is elsewhere, or about to be: ask the router again, once.
+    /// The shard is elsewhere, or about to be: ask its next owner.
     #[error("shard moved")]
     Moved,
     /// Back off.

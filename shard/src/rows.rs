@@ -33,6 +33,7 @@ impl Shard {
     /// Puts the rows of all its runs that changed into the unit.
     pub(crate) fn write_runs(&mut self, unit: &mut Unit) {
         for run in std::mem::take(&mut unit.dirty) {
+            self.in_hand = Some(run.clone());
             let Some(mut slot) = self.cache.remove(&run) else {
                 continue;
             };

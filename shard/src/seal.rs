@@ -13,6 +13,7 @@ use proto::{
 use storage::batch::Batch;
 
 use crate::{
+    drain::Phase,
     input::{Request, Token},
     limits::{NODE_BYTES_MAX, SCAN_ROWS_MAX, UNIT_BYTES_MAX},
     output::{AskError, Output},
@@ -39,7 +40,8 @@ impl Shard {
             return;
         }
         let due = self.stage.is_urgent() || self.stage.lazy_rows() > SCAN_ROWS_MAX;
-        if due || (self.draining && !self.stage.is_empty()) {
+        let drains = self.phase == Phase::Draining && !self.stage.is_empty();
+        if due || drains {
             let (batch, sealed) = self.seal(now, out);
             if batch.is_empty() {
                 out.extend(sealed.outputs);

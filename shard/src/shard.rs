@@ -24,6 +24,7 @@ use storage::{batch::HistoryKey, shard::BatchLimits};
 use crate::{
     cache::{Cache, Pending},
     config::Config,
+    drain::Phase,
     indexing::Indexing,
     input::{Input, Refusal, Request, Scan, Token},
     namespaces::Namespaces,
@@ -46,6 +47,8 @@ pub struct Setup {
     pub config: Arc<Config>,
     pub limits: Arc<Limits>,
     pub namespaces: Namespaces,
+    /// Runs that must not be touched, as each has ended its shard several times.
+    pub quarantine: Arc<BTreeSet<RunKey>>,
 }
 
 /// Many runs.
@@ -77,7 +80,11 @@ pub struct Shard {
     /// Askers whose answers come with a later step of the run.
     pub(crate) deferred: HashMap<Token, RunKey>,
     pub(crate) indexing: Indexing,
-    pub(crate) draining: bool,
+    pub(crate) phase: Phase,
+    /// Runs that are left alone: each has ended its shard several times.
+    pub(crate) quarantine: Arc<BTreeSet<RunKey>>,
+    /// The run that was taken up last while an input is handled.
+    pub(crate) in_hand: Option<RunKey>,
 }
 
 impl Shard {
@@ -111,12 +118,28 @@ impl Shard {
             waking: HashMap::new(),
             deferred: HashMap::new(),
             indexing: Indexing::default(),
-            draining: false,
+            phase: Phase::default(),
+            quarantine: setup.quarantine,
+            in_hand: None,
         }
     }
 
     /// Takes one input in.
     pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
+        self.take(input, now, out);
+        self.in_hand = None;
+    }
+
+    /// Returns the run that was being handled when a call of [`Self::handle`] panicked.
+    #[must_use]
+    pub fn in_hand(&self) -> Option<&RunKey> {
+        self.in_hand.as_ref()
+    }
+
+    fn take(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
+        if self.phase != Phase::Serving && !concerns_drain(&input) {
+            return;
+        }
         match input {
             Input::Ask {
                 token,
@@ -170,16 +193,16 @@ impl Shard {
             Input::QueueMoved { queue } => self.ready.announce_again(queue, out),
             Input::Tick => self.tick(now, out),
             Input::Flush => self.flush(now, out),
-            Input::Drain => {
-                self.draining = true;
-                self.flush(now, out);
-            }
+            Input::Drain => self.drain(now, out),
         }
     }
 
     /// Returns when `Tick` is wanted.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.phase != Phase::Serving {
+            return None;
+        }
         let timer = self.timers.first().map(|(at, _)| *at);
         [timer, self.next_scan, self.ready.next_sweep()]
             .into_iter()
@@ -241,13 +264,6 @@ impl Shard {
         }
     }
 
-    /// Says that nothing is staged and nothing more is taken.
-    pub(crate) fn report_drained(&self, out: &mut Vec<Output>) {
-        if self.draining && self.stage.is_empty() {
-            out.push(Output::Drained);
-        }
-    }
-
     /// Panics if a resident run breaks an invariant of the engine. For tests and simulations, after each input.
     pub fn check(&self) {
         for slot in self.cache.slots() {
@@ -271,8 +287,21 @@ impl Shard {
             held_queues: self.ready.held_queues(),
             indexing: self.indexing.len(),
             watchers: self.watchers.len(),
+            quarantined: self.quarantine.len(),
         }
     }
+}
+
+/// Tells whether a shard that lets go still listens to the input.
+fn concerns_drain(input: &Input) -> bool {
+    matches!(
+        input,
+        Input::Ask { .. }
+            | Input::Gone(_)
+            | Input::Committed { .. }
+            | Input::CommitFailed { .. }
+            | Input::Flush
+    )
 }
 
 pub(crate) fn history_key(run: &RunKey) -> HistoryKey {

@@ -18,4 +18,6 @@ pub struct ShardView {
     /// Visibility records that the index has not confirmed.
     pub indexing: usize,
     pub watchers: usize,
+    /// Runs that are left alone, as each has ended its shard several times.
+    pub quarantined: usize,
 }

@@ -40,6 +40,14 @@ impl Watchers {
         }
     }
 
+    /// Takes out all callers.
+    pub(crate) fn take_all(&mut self) -> Vec<Token> {
+        self.by_run.clear();
+        let mut tokens: Vec<_> = self.by_token.drain().map(|(token, _)| token).collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
     /// The run is gone.
     pub(crate) fn end(&mut self, run: &RunKey, out: &mut Vec<Output>) {
         for (token, _) in self.by_run.remove(run).unwrap_or_default() {

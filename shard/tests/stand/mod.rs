@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -22,7 +22,7 @@ use perdure_shard::{
     shard::{Setup, Shard},
 };
 use proto::{
-    ids::{NamespaceId, NodeId, RunId, ShardId, WorkflowKey},
+    ids::{NamespaceId, NodeId, RunId, RunKey, ShardId, WorkflowKey},
     temporal::common::v1::{Payload, Payloads},
     time::Timestamp,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Stand {
     pub(crate) replies: Vec<(u64, Result<Reply, AskError>)>,
     /// All other outputs that are not reads.
     pub(crate) outputs: Vec<Output>,
+    /// Loads are not made: they stay among the outputs.
+    pub(crate) holds_loads: bool,
 }
 
 impl Stand {
@@ -59,6 +61,11 @@ impl Stand {
 
     /// Takes the shard's lease and starts it.
     pub(crate) fn over(store: MemoryStore, now: Timestamp) -> Self {
+        Self::beside(store, now, BTreeSet::new())
+    }
+
+    /// As [`Self::over`], leaving the runs in quarantine alone.
+    pub(crate) fn beside(store: MemoryStore, now: Timestamp, quarantine: BTreeSet<RunKey>) -> Self {
         let node = NodeId {
             name: "node".into(),
             generation: 1,
@@ -79,6 +86,7 @@ impl Stand {
             config: Arc::default(),
             limits: Arc::default(),
             namespaces: Namespaces::new([(NAMESPACE, entry)].into()),
+            quarantine: Arc::new(quarantine),
         };
         let mut out = Vec::new();
         let shard = Shard::new(setup, now, &mut out);
@@ -90,6 +98,7 @@ impl Stand {
             batch: None,
             replies: Vec::new(),
             outputs: Vec::new(),
+            holds_loads: false,
         };
         stand.take(out);
         stand
@@ -106,7 +115,7 @@ impl Stand {
         for output in out {
             match output {
                 Output::Reply { token, reply } => self.replies.push((token.0, reply)),
-                Output::Load(key) => {
+                Output::Load(key) if !self.holds_loads => {
                     let value = ready(reads::load(&self.store, SHARD, &key));
                     self.feed(Input::Loaded { key, value });
                 }

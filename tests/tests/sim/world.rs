@@ -478,6 +478,7 @@ impl World {
             config: Arc::default(),
             limits: Arc::new(Limits::default()),
             namespaces: Namespaces::new([(NAMESPACE, entry)].into()),
+            quarantine: Arc::default(),
         };
         let mut out = Vec::new();
         let shard = Shard::new(setup, self.now, &mut out);
@@ -585,7 +586,7 @@ impl World {
                     self.recover();
                     return;
                 }
-                Output::Drained => {}
+                Output::Drained | Output::GiveBack { .. } => {}
                 Output::Deliver { .. } => panic!("nothing here talks to another workflow"),
             }
         }

@@ -1,0 +1,196 @@
+//! Stand: a node on a memory store, and what a client and a worker do with it.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{sync::Arc, time::Duration};
+
+use engine::{
+    outcome::{Rejection, Reply, StartedWorkflowTask},
+    trigger::{
+        BeginTask, CompleteWorkflowTask, Namespace, Start, StartWith, StartWorkflow, TaskRef, Trigger,
+    },
+};
+use matching::{handle::Polled, input::PollerInfo, output::Given};
+use perdure_cluster::{
+    config::Config,
+    host::{self, Host, Parts},
+    router::{AskError, RunTarget},
+};
+use proto::{
+    ids::{NamespaceId, NodeId, QueueKey, TaskKind, WorkflowKey},
+    temporal::{
+        command::v1::{Command, StartTimerCommandAttributes, command::Attributes},
+        enums::v1::CommandType,
+    },
+    time::Timestamp,
+};
+use shard::namespaces::{Entry, Namespaces};
+use storage::{
+    memory::MemoryStore,
+    visibility::{attributes::Schema, embedded::EmbeddedIndex},
+};
+
+pub(crate) const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);
+
+pub(crate) async fn node() -> Host {
+    node_on(MemoryStore::new(), Config::default()).await
+}
+
+pub(crate) async fn node_on(store: MemoryStore, config: Config) -> Host {
+    let store = Arc::new(store);
+    let entry = Entry {
+        namespace: Namespace {
+            name: "default".to_owned(),
+            retention: Duration::from_secs(3_600),
+        },
+        schema: Schema::new("default", [].into()),
+    };
+    let parts = Parts {
+        node: NodeId {
+            name: "node".into(),
+            generation: 1,
+        },
+        store: store.clone(),
+        registry: store,
+        visibility: Arc::new(EmbeddedIndex::in_memory().expect("index")),
+        config,
+        namespaces: Namespaces::new([(NAMESPACE, entry)].into()),
+        seed: Arc::new(|| [9; 16]),
+    };
+    host::start(parts).await.expect("node")
+}
+
+pub(crate) fn key(id: &str) -> WorkflowKey {
+    WorkflowKey {
+        namespace_id: NAMESPACE,
+        workflow_id: id.into(),
+    }
+}
+
+pub(crate) fn begin(id: &str) -> Start {
+    let workflow = StartWorkflow {
+        namespace_id: NAMESPACE.to_string(),
+        workflow_id: id.to_owned(),
+        workflow_type: "order".to_owned(),
+        task_queue: "orders".to_owned(),
+        task_timeout: Duration::from_secs(10),
+        request_id: format!("start-{id}"),
+        ..Default::default()
+    };
+    Start {
+        workflow: Box::new(workflow),
+        with: StartWith::Nothing,
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::EPOCH
+        + std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
+}
+
+pub(crate) async fn poll(host: &Host) -> (RunTarget, StartedWorkflowTask) {
+    let queue = QueueKey {
+        namespace_id: NAMESPACE,
+        kind: TaskKind::Workflow,
+        sticky: false,
+        name: "orders".into(),
+    };
+    let handle = host.router().queue(&queue).expect("queue");
+    loop {
+        let polled = handle
+            .poll(PollerInfo::default(), now() + Duration::from_secs(10))
+            .await
+            .expect("polled");
+        let Polled::Task(give) = polled else {
+            panic!("no task came")
+        };
+        let Given::Ticket(ticket) = give.task else {
+            panic!("not a query")
+        };
+        let target = RunTarget {
+            workflow: ticket.run.workflow,
+            run_id: Some(ticket.run.run_id),
+        };
+        let redeem = BeginTask {
+            scheduled_event_id: ticket.scheduled_event_id,
+            attempt: ticket.attempt,
+            queue: "orders".to_owned(),
+            identity: "worker".to_owned(),
+            request_id: "poll".to_owned(),
+            ..Default::default()
+        };
+        match host
+            .router()
+            .ask(&target, Trigger::BeginWorkflowTask(Box::new(redeem)))
+            .await
+        {
+            Ok(Reply::WorkflowTask(task)) => return (target, *task),
+            Err(AskError::Rejected(Rejection::Stale)) => {}
+            other => panic!("unexpected answer: {other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn complete(
+    host: &Host,
+    target: &RunTarget,
+    task: &StartedWorkflowTask,
+    commands: Vec<Command>,
+) {
+    let done = CompleteWorkflowTask {
+        task: TaskRef {
+            scheduled_event_id: task.scheduled_event_id,
+            started_event_id: task.started_event_id,
+            started_time: task.started_time,
+            attempt: task.attempt,
+        },
+        commands,
+        ..Default::default()
+    };
+    let reply = host
+        .router()
+        .ask(target, Trigger::CompleteWorkflowTask(Box::new(done)))
+        .await;
+    assert!(matches!(reply, Ok(Reply::WorkflowTaskCompleted(_))), "{reply:?}");
+}
+
+pub(crate) fn end() -> Command {
+    Command {
+        command_type: CommandType::CompleteWorkflowExecution.into(),
+        attributes: Some(Attributes::CompleteWorkflowExecutionCommandAttributes(
+            Box::default(),
+        )),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn timer(id: &str, millis: i32) -> Command {
+    Command {
+        command_type: CommandType::StartTimer.into(),
+        attributes: Some(Attributes::StartTimerCommandAttributes(Box::new(
+            StartTimerCommandAttributes {
+                timer_id: id.to_owned(),
+                start_to_fire_timeout: Some(prost_types::Duration {
+                    seconds: 0,
+                    nanos: millis * 1_000_000,
+                }),
+            },
+        ))),
+        ..Default::default()
+    }
+}
+
+pub(crate) async fn wait_closed(host: &Host, target: &RunTarget) -> i64 {
+    let wait = Trigger::Position {
+        wait_after: Some(i64::MAX),
+    };
+    match host.router().ask(target, wait).await.expect("position") {
+        Reply::Position(position) => {
+            assert!(!position.open);
+            position.next_event_id
+        }
+        other => panic!("unexpected answer: {other:?}"),
+    }
+}

@@ -1,0 +1,66 @@
+//! Drain: the shard lets go of its lease in good order. What is staged is finished; whatever else was asked goes
+//! back to its asker, who finds the next owner.
+
+use proto::time::Timestamp;
+
+use crate::{
+    cache::Pending,
+    output::{AskError, Output},
+    shard::Shard,
+};
+
+/// How far a shard is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    #[default]
+    Serving,
+    /// Takes nothing more; what is staged is being committed.
+    Draining,
+    /// Owes nothing to anybody: the lease may be released.
+    Drained,
+}
+
+impl Shard {
+    /// Takes nothing more from here on.
+    pub(crate) fn drain(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        self.phase = Phase::Draining;
+        for pending in self.cache.take_pending() {
+            give_back(pending, out);
+        }
+        // They wait for what a later step would have brought; asked again, the next owner answers them.
+        let mut tokens = self.take_deferred(|_| true);
+        tokens.extend(self.watchers.take_all());
+        out.extend(tokens.into_iter().map(|token| Output::Reply {
+            token,
+            reply: Err(AskError::Moved),
+        }));
+        self.flush(now, out);
+    }
+
+    /// Says once that nothing is staged and nothing more is taken.
+    pub(crate) fn report_drained(&mut self, out: &mut Vec<Output>) {
+        if self.phase == Phase::Draining && self.stage.is_empty() {
+            self.phase = Phase::Drained;
+            out.push(Output::Drained);
+        }
+    }
+}
+
+/// Gives a request back that was not looked at.
+pub(crate) fn give_back(pending: Pending, out: &mut Vec<Output>) {
+    let Pending {
+        token,
+        target,
+        request,
+    } = pending;
+    if let Some(token) = token {
+        out.push(Output::GiveBack {
+            token,
+            target,
+            request,
+        });
+    }
+}
