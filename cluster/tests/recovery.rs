@@ -75,7 +75,7 @@ async fn change(
     writes.push(Write {
         table: Table::Run,
         key: run,
-        value: Some(state.to_bytes().into()),
+        value: Some(state.to_bytes()),
     });
     let batch = Batch {
         number: lease.batch + 1,

@@ -14,7 +14,7 @@ fn run_in_quarantine_is_refused_and_others_are_served() {
     stand.ask_of(2, "other", begin("other"));
     stand.settle();
     let run = key("order").run(stand.run_id());
-    let mut next = Stand::beside(stand.store.clone(), stand.now, [run.clone()].into());
+    let mut next = Stand::beside(stand.store.clone(), stand.now, [run].into());
     for (token, request) in [
         (1, signal("a")),
         (2, begin("order")),
