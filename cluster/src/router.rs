@@ -211,7 +211,7 @@ fn may_wait(request: &Request) -> bool {
                 | Trigger::PollUpdate { .. }
         ),
         Request::Start(start) => matches!(start.with, StartWith::Update(_)),
-        Request::Reset(_) | Request::Purge => false,
+        Request::Reset(_) | Request::Purge | Request::Repair => false,
     }
 }
 

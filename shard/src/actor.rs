@@ -20,6 +20,7 @@ use storage::{
 use tokio::sync::oneshot;
 
 use crate::{
+    auditor::Place,
     courier::Courier,
     handle::{Answer, Envelope, ShardHandle, Unsent},
     input::{Input, LoadKey, Scan, Token},
@@ -225,6 +226,7 @@ impl ShardActor {
             }
             Output::Load(key) => self.load(key, ctx),
             Output::Scan(scan) => self.scan(scan, ctx),
+            Output::Audit(place) => self.audit(place, ctx),
             Output::Commit(batch) => self.commit(batch, ctx),
             Output::Announce { queue, run, task } => courier.announce(shard, queue, run, task),
             Output::HeldBack { queue, count, oldest } => courier.held_back(shard, queue, count, oldest),
@@ -251,6 +253,12 @@ impl ShardActor {
         let (store, shard, wanted) = (Arc::clone(&self.hooks.store), self.core.id, scan.clone());
         let rows = async move { reads::scan(&*store, shard, &wanted).await };
         self.later(rows, ctx, move |rows| Input::Scanned { scan, rows });
+    }
+
+    fn audit(&mut self, place: Place, ctx: &mut Context<Self>) {
+        let (store, shard) = (Arc::clone(&self.hooks.store), self.core.id);
+        let page = async move { reads::audit(&*store, shard, &place).await };
+        self.later(page, ctx, Input::Audited);
     }
 
     fn commit(&mut self, batch: Batch, ctx: &mut Context<Self>) {

@@ -98,6 +98,7 @@ impl Shard {
         };
         match pending.request {
             Request::Purge => self.purge(&run, last.as_ref(), out),
+            Request::Repair => self.repair(&run),
             Request::Reset(_) => {
                 let newest = last
                     .and_then(|last| last.run_id.parse().ok())

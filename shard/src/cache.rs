@@ -307,8 +307,8 @@ impl Cache {
     }
 
     /// Returns the resident runs, the one that was used longest ago first.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.order.values().filter_map(|run| self.slot(run))
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&RunKey, &Slot)> {
+        self.order.values().filter_map(|run| Some((run, self.slot(run)?)))
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -1,6 +1,9 @@
 //! Settings of a shard.
 
-use std::num::NonZeroUsize;
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -14,6 +17,20 @@ pub struct Config {
     pub stage_bytes_max: NonZeroUsize,
     /// Messages in one shard's mailbox; over it a call is refused as busy.
     pub mailbox_messages_max: NonZeroUsize,
+    /// How long the auditor rests between two reads of some twenty runs.
+    pub audit_interval_seconds: NonZeroU32,
+    /// How long after a pass of the auditor the next one begins, if something was written since.
+    pub audit_period_seconds: NonZeroU32,
+}
+
+impl Config {
+    pub(crate) fn audit_interval(&self) -> Duration {
+        Duration::from_secs(self.audit_interval_seconds.get().into())
+    }
+
+    pub(crate) fn audit_period(&self) -> Duration {
+        Duration::from_secs(self.audit_period_seconds.get().into())
+    }
 }
 
 const fn non_zero(value: usize) -> NonZeroUsize {
@@ -29,6 +46,8 @@ impl Default for Config {
             cache_bytes_max: non_zero(8 << 20),
             stage_bytes_max: non_zero(16 << 20),
             mailbox_messages_max: non_zero(10_000),
+            audit_interval_seconds: NonZeroU32::new(5).unwrap_or(NonZeroU32::MIN),
+            audit_period_seconds: NonZeroU32::new(24 * 60 * 60).unwrap_or(NonZeroU32::MIN),
         }
     }
 }

@@ -14,7 +14,7 @@ use storage::{
     shard::Row,
 };
 
-use crate::namespaces::Namespaces;
+use crate::{auditor::Page, namespaces::Namespaces};
 
 /// Names one asker; its answer carries the same token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,8 @@ pub enum Request {
     Reset(Box<Reset>),
     /// Retention has ended, or the run is deleted: it goes away.
     Purge,
+    /// Rows beside the run's state are missing: write them anew.
+    Repair,
 }
 
 /// What a shard is told.
@@ -57,6 +59,7 @@ pub enum Input {
         scan: Scan,
         rows: Result<Vec<Row>, StoreError>,
     },
+    Audited(Result<Page, StoreError>),
     Committed {
         batch: u64,
     },

@@ -5,6 +5,7 @@
 //! that decided it is durable. The cluster's host starts shards and does their outputs.
 
 pub mod actor;
+pub mod auditor;
 pub mod config;
 pub mod courier;
 pub mod handle;

@@ -19,3 +19,7 @@ pub(crate) const NODE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of the rows of one workflow in one commit, which every store takes: Cassandra takes 16 MiB by default and
 /// keeps a conditional batch twice.
 pub(crate) const UNIT_BYTES_MAX: usize = 15 << 19;
+/// Rows that the auditor reads at once, besides those that must stand beside them.
+pub(crate) const AUDIT_ROWS_MAX: usize = 20;
+/// Workflows that may change while the auditor reads; with more, what it finds is left to the next pass.
+pub(crate) const WATCHED_WORKFLOWS_MAX: usize = 100_000;

@@ -7,7 +7,10 @@ use engine::{
 use proto::ids::{QueueKey, RunKey};
 use storage::{batch::Batch, visibility::Update};
 
-use crate::input::{LoadKey, Request, RunTarget, Scan, Token};
+use crate::{
+    auditor::Place,
+    input::{LoadKey, Request, RunTarget, Scan, Token},
+};
 
 /// What a shard wants done.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub enum Output {
     },
     Load(LoadKey),
     Scan(Scan),
+    /// Hold stored runs against the rows beside them; then [`crate::input::Input::Audited`].
+    Audit(Place),
     Commit(Batch),
     /// Tell the queue that a task is ready.
     Announce {

@@ -22,6 +22,7 @@ use proto::{
 use storage::{batch::HistoryKey, shard::BatchLimits};
 
 use crate::{
+    auditor::Auditor,
     cache::{Cache, Pending},
     config::Config,
     drain::Phase,
@@ -80,6 +81,7 @@ pub struct Shard {
     /// Askers whose answers come with a later step of the run.
     pub(crate) deferred: HashMap<Token, RunKey>,
     pub(crate) indexing: Indexing,
+    pub(crate) auditor: Auditor,
     pub(crate) phase: Phase,
     /// Runs that are left alone: each has ended its shard several times.
     pub(crate) quarantine: Arc<BTreeSet<RunKey>>,
@@ -97,6 +99,7 @@ impl Shard {
         }));
         out.push(Output::Scan(Scan::AllReady { from: Bytes::new() }));
         out.push(Output::Scan(Scan::Outbox { from: Bytes::new() }));
+        let auditor = Auditor::new(now, setup.config.audit_interval());
         Self {
             id: setup.id,
             batch_limits: setup.batch_limits,
@@ -118,6 +121,7 @@ impl Shard {
             waking: HashMap::new(),
             deferred: HashMap::new(),
             indexing: Indexing::default(),
+            auditor,
             phase: Phase::default(),
             quarantine: setup.quarantine,
             in_hand: None,
@@ -167,6 +171,7 @@ impl Shard {
             }
             Input::Loaded { key, value } => self.loaded(key, value, now, out),
             Input::Scanned { scan, rows } => self.scanned(scan, rows, now, out),
+            Input::Audited(page) => self.audited(page, now, out),
             Input::Committed { batch } => self.committed(batch, now, out),
             Input::CommitFailed { batch, error } => {
                 out.push(Output::Stop(format!("batch {batch}: {error}")));
@@ -204,10 +209,15 @@ impl Shard {
             return None;
         }
         let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.next_scan, self.ready.next_sweep()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            timer,
+            self.next_scan,
+            self.ready.next_sweep(),
+            self.auditor.next_read(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Tells whether a commit is on its way.
@@ -219,6 +229,7 @@ impl Shard {
     fn committed(&mut self, batch: u64, now: Timestamp, out: &mut Vec<Output>) {
         let Some(sealed) = self.sealed.take() else { return };
         self.committed = batch;
+        self.auditor.written(now, self.config.audit_period());
         for run in &sealed.gone {
             self.gone.remove(run);
         }
@@ -266,7 +277,7 @@ impl Shard {
 
     /// Panics if a resident run breaks an invariant of the engine. For tests and simulations, after each input.
     pub fn check(&self) {
-        for slot in self.cache.slots() {
+        for (_, slot) in self.cache.slots() {
             if let Err(broken) = engine::invariants::check(&slot.run, &self.limits) {
                 panic!("run {}: {broken}", slot.run.state().run_id);
             }
@@ -288,6 +299,7 @@ impl Shard {
             indexing: self.indexing.len(),
             watchers: self.watchers.len(),
             quarantined: self.quarantine.len(),
+            repairs: self.auditor.repairs,
         }
     }
 }

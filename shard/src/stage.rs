@@ -2,12 +2,13 @@
 //!
 //! Cuts no batch by itself: the shard takes units off the front, in the order in which they were begun.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proto::ids::WorkflowKey;
 use storage::shard::BatchLimits;
 
 use crate::{
+    limits::WATCHED_WORKFLOWS_MAX,
     output::Output,
     unit::{Load, Unit},
 };
@@ -21,6 +22,29 @@ pub(crate) struct Stage {
     newest: HashMap<WorkflowKey, u64>,
     begun: u64,
     load: Load,
+    watch: Option<Watch>,
+}
+
+/// The workflows that were changed, or of which something was not durable, while it was kept.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    workflows: HashSet<WorkflowKey>,
+    /// There were more than are kept.
+    overflown: bool,
+}
+
+impl Watch {
+    pub(crate) fn covers(&self, workflow: &WorkflowKey) -> bool {
+        self.overflown || self.workflows.contains(workflow)
+    }
+
+    fn add(&mut self, workflow: &WorkflowKey) {
+        if self.workflows.len() < WATCHED_WORKFLOWS_MAX {
+            self.workflows.insert(workflow.clone());
+        } else {
+            self.overflown = true;
+        }
+    }
 }
 
 impl Stage {
@@ -47,12 +71,27 @@ impl Stage {
         self.unit(workflow).is_some_and(Unit::is_urgent)
     }
 
+    /// Begins to keep which workflows are changed; of those that are given, something is on its way.
+    pub(crate) fn watch<'a>(&mut self, sealed: impl Iterator<Item = &'a WorkflowKey>) {
+        let mut watch = Watch::default();
+        self.newest.keys().for_each(|workflow| watch.add(workflow));
+        sealed.for_each(|workflow| watch.add(workflow));
+        self.watch = Some(watch);
+    }
+
+    pub(crate) fn end_watch(&mut self) -> Watch {
+        self.watch.take().unwrap_or_default()
+    }
+
     fn unit(&self, workflow: &WorkflowKey) -> Option<&Unit> {
         self.units.get(self.newest.get(workflow)?)
     }
 
     /// Changes what is to be written of the workflow.
     pub(crate) fn change(&mut self, workflow: &WorkflowKey, change: impl FnOnce(&mut Unit)) {
+        if let Some(watch) = &mut self.watch {
+            watch.add(workflow);
+        }
         let newest = self.newest.get(workflow).copied();
         let at = newest
             .filter(|at| self.units.get(at).is_some_and(|unit| !unit.closed))

@@ -6,7 +6,7 @@ use proto::{ids::RunKey, time::Timestamp};
 use storage::{batch::Table, shard::Row};
 
 use crate::{
-    cache::{Lookup, Pending},
+    cache::{Lookup, Pending, Slot},
     codec,
     input::{Request, RunTarget, Scan},
     limits::SCAN_ROWS_MAX,
@@ -20,16 +20,20 @@ const WAKES_PER_TICK: usize = 256;
 /// How soon a run is looked at again that was woken and is still due: only a bug makes one.
 pub(crate) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Returns when a resident run must be looked at; one that is being removed needs no more.
+pub(crate) fn wanted_timer(slot: &Slot) -> Option<Timestamp> {
+    let removed = slot.run.is_settled() && slot.run.state().deleting;
+    let next = slot.run.next_deadline(false).filter(|_| !removed);
+    next.map(|(at, _)| at)
+}
+
 impl Shard {
     /// Sets the run's timer to its next deadline.
     pub(crate) fn arm(&mut self, run: &RunKey) {
         let Some(slot) = self.cache.slot_mut(run) else {
             return;
         };
-        let mut next = slot.run.next_deadline(false).map(|(at, _)| at);
-        if slot.run.is_settled() && slot.run.state().deleting {
-            next = None;
-        }
+        let next = wanted_timer(slot);
         if slot.armed != next {
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, run.clone()));
@@ -59,6 +63,7 @@ impl Shard {
             self.tell(&run, request, now, out);
             self.still_due(&run, now);
         }
+        self.audit(now, out);
         if self.ready.next_sweep().is_some_and(|at| at <= now) {
             self.ready.begin_sweep(out);
         }

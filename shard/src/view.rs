@@ -20,4 +20,6 @@ pub struct ShardView {
     pub watchers: usize,
     /// Runs that are left alone, as each has ended its shard several times.
     pub quarantined: usize,
+    /// Faults that the auditor has put right since the shard started.
+    pub repairs: u64,
 }

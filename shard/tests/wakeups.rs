@@ -4,7 +4,7 @@
 mod stand;
 
 use proto::ids::RunId;
-use stand::{SHARD, Stand, begin, key, ready};
+use stand::{Stand, begin, key, ready};
 use storage::{
     batch::{Batch, Table, Write},
     shard::ShardStore,
@@ -22,12 +22,6 @@ fn stray(id: &str, run_id: RunId) -> Write {
         key: row.into(),
         value: Some(id.to_owned().into()),
     }
-}
-
-fn rows(stand: &Stand) -> usize {
-    ready(stand.store.scan(SHARD, Table::Wakeup, &[], None, 10))
-        .expect("rows")
-        .len()
 }
 
 #[test]
@@ -50,10 +44,10 @@ fn check_stray(run_id: fn(&Stand) -> RunId, left: usize) {
         ..Batch::default()
     };
     ready(stand.store.commit(&stand.lease, batch)).expect("committed");
-    assert_eq!(rows(&stand), left + 1);
+    assert_eq!(stand.rows(Table::Wakeup), left + 1);
     let mut next = Stand::over(stand.store.clone(), stand.now);
     // It rides with the next batch that there is.
     next.ask_of(2, "other", begin("other"));
     next.settle();
-    assert_eq!(rows(&next), left);
+    assert_eq!(next.rows(Table::Wakeup), left);
 }

@@ -15,6 +15,7 @@ use engine::{
     trigger::{Namespace, Signal, Start, StartWith, StartWorkflow, Trigger},
 };
 use perdure_shard::{
+    auditor::Place,
     input::{Input, Request, RunTarget, Token},
     namespaces::{Entry, Namespaces},
     output::{AskError, Output},
@@ -27,7 +28,7 @@ use proto::{
     time::Timestamp,
 };
 use storage::{
-    batch::Batch,
+    batch::{Batch, Table, Write},
     memory::MemoryStore,
     shard::{BatchLimits, Lease, ShardStore},
     visibility::attributes::Schema,
@@ -48,6 +49,8 @@ pub(crate) struct Stand {
     pub(crate) outputs: Vec<Output>,
     /// Loads are not made: they stay among the outputs.
     pub(crate) holds_loads: bool,
+    /// As loads.
+    pub(crate) holds_audits: bool,
 }
 
 impl Stand {
@@ -99,6 +102,7 @@ impl Stand {
             replies: Vec::new(),
             outputs: Vec::new(),
             holds_loads: false,
+            holds_audits: false,
         };
         stand.take(out);
         stand
@@ -123,6 +127,7 @@ impl Stand {
                     let rows = ready(reads::scan(&self.store, SHARD, &scan));
                     self.feed(Input::Scanned { scan, rows });
                 }
+                Output::Audit(place) if !self.holds_audits => self.audit(&place),
                 Output::Commit(batch) => {
                     assert!(self.batch.is_none(), "one commit in flight");
                     self.batch = Some(batch);
@@ -130,6 +135,11 @@ impl Stand {
                 other => self.outputs.push(other),
             }
         }
+    }
+
+    pub(crate) fn audit(&mut self, place: &Place) {
+        let page = ready(reads::audit(&self.store, SHARD, place));
+        self.feed(Input::Audited(page));
     }
 
     /// Asks the newest run of the workflow "order".
@@ -157,7 +167,13 @@ impl Stand {
 
     /// Makes the batch that is on its way durable. Returns it.
     pub(crate) fn commit(&mut self) -> Batch {
-        let batch = self.batch.take().expect("a batch is on its way");
+        self.commit_but(|_| false)
+    }
+
+    /// Commits, but loses some of the writes.
+    pub(crate) fn commit_but(&mut self, lost: impl Fn(&Write) -> bool) -> Batch {
+        let mut batch = self.batch.take().expect("a batch is on its way");
+        batch.writes.retain(|write| !lost(write));
         ready(self.store.commit(&self.lease, batch.clone())).expect("committed");
         self.feed(Input::Committed { batch: batch.number });
         self.feed(Input::Flush);
@@ -172,6 +188,13 @@ impl Stand {
             batches.push(self.commit());
         }
         batches
+    }
+
+    /// Returns how many rows the table has.
+    pub(crate) fn rows(&self, table: Table) -> usize {
+        ready(self.store.scan(SHARD, table, &[], None, 1_000))
+            .expect("rows")
+            .len()
     }
 
     /// Lets time pass and everything happen that is due.

@@ -549,6 +549,10 @@ impl World {
                     let rows = ready(reads::scan(&self.store, SHARD, &scan));
                     self.feed(Input::Scanned { scan, rows });
                 }
+                Output::Audit(place) => {
+                    let page = ready(reads::audit(&self.store, SHARD, &place));
+                    self.feed(Input::Audited(page));
+                }
                 Output::Commit(batch) => {
                     assert!(self.commit.is_none(), "one commit in flight");
                     self.commit = Some(batch);
