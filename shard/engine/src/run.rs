@@ -214,7 +214,8 @@ impl Earliest {
     }
 }
 
-fn task_deadline(task: &WorkflowTask) -> (Option<Timestamp>, Why) {
+/// Returns when the workflow task gives up what it waits for at the moment.
+pub(crate) fn task_deadline(task: &WorkflowTask) -> (Option<Timestamp>, Why) {
     if task.started_event_id == 0 {
         return (time(task.schedule_to_start_deadline), Why::WorkflowTaskStart);
     }

@@ -20,7 +20,7 @@ use proto::temporal::{
 };
 
 pub(crate) use timeout::ActivityDue;
-pub(super) use timeout::wake;
+pub(super) use timeout::happen;
 
 use super::closed;
 use crate::{

@@ -61,34 +61,17 @@ impl Activity {
     }
 }
 
-/// Lets everything happen that is due for activities, in the order in which it was due.
-pub(in crate::step) fn wake(tx: &mut Tx<'_>) {
-    loop {
-        let mut due: Vec<_> = tx
-            .state()
-            .activities
-            .values()
-            .filter_map(|activity| {
-                let (at, due) = activity.next_due()?;
-                (at <= tx.ctx.now).then_some((at, activity.scheduled_event_id, due))
-            })
-            .collect();
-        if due.is_empty() {
-            return;
+/// Lets what is due happen to the activity.
+pub(in crate::step) fn happen(tx: &mut Tx<'_>, id: i64, due: ActivityDue) {
+    match due {
+        ActivityDue::Retry => {
+            tx.note_activity(id, |activity| activity.backing_off = false);
+            tx.offer_activity(id);
         }
-        due.sort_unstable();
-        for (_, id, due) in due {
-            match due {
-                ActivityDue::Retry => {
-                    tx.note_activity(id, |activity| activity.backing_off = false);
-                    tx.offer_activity(id);
-                }
-                ActivityDue::StartToClose => time_out(tx, id, TimeoutType::StartToClose),
-                ActivityDue::ScheduleToStart => time_out(tx, id, TimeoutType::ScheduleToStart),
-                ActivityDue::ScheduleToClose => time_out(tx, id, TimeoutType::ScheduleToClose),
-                ActivityDue::Heartbeat => time_out(tx, id, TimeoutType::Heartbeat),
-            }
-        }
+        ActivityDue::StartToClose => time_out(tx, id, TimeoutType::StartToClose),
+        ActivityDue::ScheduleToStart => time_out(tx, id, TimeoutType::ScheduleToStart),
+        ActivityDue::ScheduleToClose => time_out(tx, id, TimeoutType::ScheduleToClose),
+        ActivityDue::Heartbeat => time_out(tx, id, TimeoutType::Heartbeat),
     }
 }
 
