@@ -35,7 +35,7 @@ pub struct Limits {
     pub task_timeout_max: Duration,
     pub heartbeat_chain: Duration,
     pub reset_points: usize,
-    /// Queries and updates are refused from this attempt of the workflow task on.
+    /// New queries and updates are refused from this attempt of the workflow task on.
     pub not_ready_attempt: i32,
     /// A chain of runs by continue-as-new starts at most one run per this time.
     pub continue_interval: Duration,

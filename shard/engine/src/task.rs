@@ -303,7 +303,7 @@ impl Tx<'_> {
             self.note(|state| state.task_attempt = 1);
             self.flush_buffer();
         }
-        self.fail_sent_updates();
+        self.resend_updates();
         for query in &mut self.run.live.queries {
             query.sent = false;
         }

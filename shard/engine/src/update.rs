@@ -128,28 +128,12 @@ pub(crate) fn can_vanish(run: &Run, request: &CompleteWorkflowTask) -> bool {
 }
 
 impl Tx<'_> {
-    /// The task that carried updates ended without completing: they travel with the next one, unless the workflow
-    /// fails its tasks again and again.
-    pub(crate) fn fail_sent_updates(&mut self) {
-        let run = &mut *self.run;
-        if run.state.task_attempt < self.ctx.limits.not_ready_attempt {
-            for update in run
-                .live
-                .updates
-                .values_mut()
-                .filter(|update| update.stage == LiveStage::Sent)
-            {
-                update.stage = LiveStage::Admitted;
-            }
-            return;
-        }
-        let unaccepted = run
-            .live
-            .updates
-            .iter()
-            .filter(|(id, update)| is_unaccepted(run, id, update));
-        for id in unaccepted.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.abort(&id, &not_ready());
+    /// The task that carried updates ended without completing: they travel with the next one, however often that
+    /// happens, so that they complete once the worker is mended.
+    pub(crate) fn resend_updates(&mut self) {
+        let updates = self.run.live.updates.values_mut();
+        for update in updates.filter(|update| update.stage == LiveStage::Sent) {
+            update.stage = LiveStage::Admitted;
         }
     }
 
