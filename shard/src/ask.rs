@@ -89,7 +89,7 @@ impl Shard {
             .run_id
             .or_else(|| last.as_ref()?.run_id.parse().ok());
         let Some(run_id) = run_id else {
-            let rejection = not_found(&workflow);
+            let rejection = not_found(&workflow, None);
             return self.release(None, pending.token, Err(rejection.into()), out);
         };
         let run = workflow.run(run_id);
@@ -112,12 +112,8 @@ impl Shard {
     /// Returns the request if the run is resident; else it waits until the run is loaded.
     fn ensure_resident(&mut self, run: &RunKey, pending: Pending, out: &mut Vec<Output>) -> Option<Pending> {
         if self.gone.contains(run) {
-            self.release(
-                Some(run),
-                pending.token,
-                Err(not_found(&run.workflow).into()),
-                out,
-            );
+            let rejection = not_found(&run.workflow, pending.target.run_id);
+            self.release(Some(run), pending.token, Err(rejection.into()), out);
             return None;
         }
         if self.quarantine.contains(run) {

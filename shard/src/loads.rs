@@ -50,7 +50,7 @@ impl Shard {
                 }
                 return self.woken(run, true, now, out);
             }
-            Ok(None) => AskError::Rejected(not_found(&run.workflow)),
+            Ok(None) => AskError::Rejected(not_found(&run.workflow, Some(run.run_id))),
             Ok(Some(Err(error))) => AskError::Broken(format!("run {}: {error}", run.run_id)),
             Err(error) => AskError::Unavailable(error.to_string()),
         };
@@ -60,11 +60,16 @@ impl Shard {
         }
         for pending in waiting {
             // A workflow id whose newest run is gone is free.
-            if matches!(pending.request, Request::Start(_)) && matches!(error, AskError::Rejected(_)) {
-                self.cache.set_current(run.workflow.clone(), None);
-                self.dispatch(pending, now, out);
-            } else {
-                refuse(pending.token, error.clone(), out);
+            match &error {
+                AskError::Rejected(_) if matches!(pending.request, Request::Start(_)) => {
+                    self.cache.set_current(run.workflow.clone(), None);
+                    self.dispatch(pending, now, out);
+                }
+                AskError::Rejected(_) => {
+                    let rejection = not_found(&run.workflow, pending.target.run_id);
+                    refuse(pending.token, rejection.into(), out);
+                }
+                _ => refuse(pending.token, error.clone(), out),
             }
         }
     }

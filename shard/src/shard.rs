@@ -16,7 +16,7 @@ use engine::{
     trigger::Trigger,
 };
 use proto::{
-    ids::{RunKey, ShardId, WorkflowKey},
+    ids::{RunId, RunKey, ShardId, WorkflowKey},
     time::Timestamp,
 };
 use storage::{batch::HistoryKey, shard::BatchLimits};
@@ -323,9 +323,15 @@ pub(crate) fn history_key(run: &RunKey) -> HistoryKey {
     }
 }
 
-/// What is said of a workflow that is not there.
-pub(crate) fn not_found(workflow: &WorkflowKey) -> Rejection {
-    Rejection::NotFound(format!("workflow not found for ID: {}", workflow.workflow_id))
+/// What is said of a workflow, or of the run that was named, that is not there.
+pub(crate) fn not_found(workflow: &WorkflowKey, run_id: Option<RunId>) -> Rejection {
+    let workflow_id = &workflow.workflow_id;
+    Rejection::NotFound(run_id.map_or_else(
+        || format!("workflow not found for ID: {workflow_id}"),
+        |run_id| {
+            format!("workflow execution not found for workflow ID \"{workflow_id}\" and run ID \"{run_id}\"")
+        },
+    ))
 }
 
 pub(crate) fn waiter(token: Option<Token>) -> engine::effect::Waiter {

@@ -52,7 +52,7 @@ impl Watchers {
     pub(crate) fn end(&mut self, run: &RunKey, out: &mut Vec<Output>) {
         for (token, _) in self.by_run.remove(run).unwrap_or_default() {
             self.by_token.remove(&token);
-            let reply = Err(AskError::Rejected(not_found(&run.workflow)));
+            let reply = Err(AskError::Rejected(not_found(&run.workflow, Some(run.run_id))));
             out.push(Output::Reply { token, reply });
         }
     }

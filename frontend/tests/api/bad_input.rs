@@ -250,6 +250,11 @@ async fn workflows_that_are_not_there() {
             execution("unknown", ""),
             "NotFound: workflow not found for ID: unknown [NotFoundFailure]",
         ),
+        (
+            execution("w", "11111111-2222-4333-8444-555555555555"),
+            "NotFound: workflow execution not found for workflow ID \"w\" and run ID \
+             \"11111111-2222-4333-8444-555555555555\" [NotFoundFailure]",
+        ),
     ];
     let namespace = NAMESPACE.to_owned();
     let query = Some(WorkflowQuery {
