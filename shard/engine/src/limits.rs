@@ -37,7 +37,7 @@ pub struct Limits {
     pub reset_points: usize,
     /// New queries and updates are refused from this attempt of the workflow task on.
     pub not_ready_attempt: i32,
-    /// A chain of runs by continue-as-new starts at most one run per this time.
+    /// A chain of runs by continue-as-new gets to work on at most one run per this time.
     pub continue_interval: Duration,
     pub task_retry_max: Duration,
     pub id_bytes: usize,

@@ -70,6 +70,19 @@ async def continue_as_new_with_fields(ctx: Context) -> Record:
 
 
 @scenario
+async def quick_runs(ctx: Context) -> Record:
+    """Runs of a chain get to work a second apart, however soon each ends."""
+    workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
+    run_ids = [(await ctx.start(workflow_id)).run_id]
+    for _ in range(3):
+        await worker.run_task(commands.continue_as_new())
+        run_ids.append((await ctx.proto_describe(workflow_id)).workflow_execution_info.execution.run_id)
+    runs = [(await ctx.proto_describe(workflow_id, run_id)).workflow_execution_info for run_id in run_ids]
+    times = [run.execution_time.ToNanoseconds() / 1e9 for run in runs]
+    return {"seconds apart": [round(later - earlier, 1) for earlier, later in zip(times, times[1:])]}
+
+
+@scenario
 async def continue_as_new_over_buffered_signal(ctx: Context) -> Record:
     """A run cannot continue as new over a signal it has not seen."""
     workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)

@@ -136,10 +136,10 @@ pub(super) fn continue_as_new(
     );
 }
 
-/// Runs of a chain are at least a second apart, so that a tight loop cannot flood the server.
+/// Runs of a chain get to work at least a second apart, so that a tight loop cannot flood the server.
 fn backoff(tx: &Tx<'_>, a: &ContinueAsNewWorkflowExecutionCommandAttributes) -> Duration {
     let asked = duration_from_proto(a.backoff_start_interval.as_ref());
-    let lived = span(tx.now().saturating_sub(tx.state().start_time));
+    let lived = span(tx.now().saturating_sub(tx.state().execution_time));
     let wait = tx.ctx.limits.continue_interval.saturating_sub(lived);
     if a.cron_schedule.is_empty() || !asked.is_zero() {
         return asked.max(wait);
