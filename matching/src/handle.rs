@@ -225,7 +225,7 @@ impl QueueHandle {
     /// Asks a worker and waits for its answer until the deadline, which the queue keeps.
     ///
     /// The poller gets the query with an id; whoever has that id calls `answer`.
-    pub async fn query(&self, task: QueryTask, deadline: Timestamp) -> Result<QueryAnswer, QueryError> {
+    pub async fn query(&self, task: Box<QueryTask>, deadline: Timestamp) -> Result<QueryAnswer, QueryError> {
         let id = QueryId(self.next_token());
         let (reply, answer) = oneshot::channel();
         let input = Input::AddQuery { id, task, deadline };

@@ -43,7 +43,7 @@ pub enum Input {
     Undelivered(Given),
     AddQuery {
         id: QueryId,
-        task: QueryTask,
+        task: Box<QueryTask>,
         deadline: Timestamp,
     },
     /// The query was answered, or nobody waits for its answer.
@@ -90,11 +90,17 @@ pub struct WorkerVersions {
     pub deployment: Option<WorkerDeploymentOptions>,
 }
 
-/// A query for a worker.
+/// A query for a worker, with what the worker must know of the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueryTask {
     pub run: RunKey,
-    pub query: Box<WorkflowQuery>,
+    pub workflow_type: String,
+    /// The workflow's own queue, also where a worker's sticky one is asked.
+    pub task_queue: String,
+    /// History to send ends before this event id.
+    pub next_event_id: i64,
+    pub previous_started_event_id: i64,
+    pub query: WorkflowQuery,
 }
 
 impl QueryTask {
@@ -110,6 +116,8 @@ impl QueryTask {
                 .sum()
         });
         FIXED
+            + self.workflow_type.len()
+            + self.task_queue.len()
             + self.run.workflow.workflow_id.as_str().len()
             + self.query.query_type.len()
             + arguments

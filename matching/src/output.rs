@@ -58,7 +58,7 @@ pub enum Given {
     Ticket(Ticket),
     Query {
         id: QueryId,
-        task: QueryTask,
+        task: Box<QueryTask>,
     },
 }
 

@@ -248,7 +248,7 @@ impl Queue {
     fn add_query(
         &mut self,
         id: QueryId,
-        task: QueryTask,
+        task: Box<QueryTask>,
         deadline: Timestamp,
         now: Timestamp,
         out: &mut Vec<Output>,

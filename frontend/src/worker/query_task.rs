@@ -1,6 +1,5 @@
 //! A query as a worker is given it: a workflow task without events of its own (reference 2.17).
 
-use engine::{outcome::Reply, trigger::Trigger};
 use matching::{
     input::{QueryId, QueryTask},
     output::{Give, Given},
@@ -8,8 +7,8 @@ use matching::{
 use proto::{
     ids::QueueKey,
     temporal::{
-        history::v1::{History, HistoryEvent, history_event::Attributes},
-        workflow::v1::WorkflowExecutionInfo,
+        common::v1::{WorkflowExecution, WorkflowType},
+        history::v1::History,
         workflowservice::v1::PollWorkflowTaskQueueResponse,
     },
     token::QueryToken,
@@ -22,7 +21,6 @@ use crate::{
     history::{self, HistoryToken},
     namespace::Namespace,
     render::{events, normal_queue},
-    validate::RunTarget,
 };
 
 /// Marks the queue in a query's token as one that a worker chose.
@@ -39,14 +37,12 @@ pub(super) async fn query_task(
     let Given::Query { id, task } = &give.task else {
         return Err(Error::unexpected_reply());
     };
-    let QueryTask { run, query } = task;
-    let info = describe(frontend, task).await?;
-    let next_event_id = info.history_length + 1;
+    let QueryTask { run, query, .. } = &**task;
+    let next_event_id = task.next_event_id;
     let key = HistoryKey {
         namespace_id: namespace.id,
         run_id: run.run_id,
     };
-    let previous_started_event_id = last_completed(frontend, key, next_event_id).await?;
     let mut events = Vec::new();
     let mut next_page_token = Vec::new();
     if !queue.sticky {
@@ -60,48 +56,21 @@ pub(super) async fn query_task(
     }
     Ok(PollWorkflowTaskQueueResponse {
         task_token: token(frontend, queue, *id).to_bytes(),
-        workflow_execution: info.execution,
-        workflow_type: info.r#type,
-        previous_started_event_id,
+        workflow_execution: Some(WorkflowExecution {
+            workflow_id: run.workflow.workflow_id.to_string(),
+            run_id: run.run_id.to_string(),
+        }),
+        workflow_type: Some(WorkflowType {
+            name: task.workflow_type.clone(),
+        }),
+        previous_started_event_id: task.previous_started_event_id,
         attempt: 1,
         history: Some(History { events }),
         next_page_token,
-        query: Some((**query).clone()),
-        workflow_execution_task_queue: normal_queue(info.task_queue),
+        query: Some(query.clone()),
+        workflow_execution_task_queue: normal_queue(task.task_queue.clone()),
         ..Default::default()
     })
-}
-
-async fn describe(frontend: &Frontend, task: &QueryTask) -> Result<WorkflowExecutionInfo, Error> {
-    let target = RunTarget {
-        workflow: task.run.workflow.clone(),
-        run_id: Some(task.run.run_id),
-    };
-    match frontend.ask(&target, Trigger::Describe).await? {
-        Reply::Description(description) => Ok(description.workflow_execution_info.unwrap_or_default()),
-        _ => Err(Error::unexpected_reply()),
-    }
-}
-
-/// Finds the started event of the last workflow task that was completed, from the end of history on.
-async fn last_completed(frontend: &Frontend, key: HistoryKey, end: i64) -> Result<i64, Error> {
-    const NODES: usize = 16;
-    let mut to = end;
-    while to > 1 {
-        let page = history::reverse_page(frontend, key, to, NODES).await?;
-        if let Some(started) = page.events.iter().find_map(completed_started) {
-            return Ok(started);
-        }
-        to = page.next + 1;
-    }
-    Ok(0)
-}
-
-fn completed_started(event: &HistoryEvent) -> Option<i64> {
-    match &event.attributes {
-        Some(Attributes::WorkflowTaskCompletedEventAttributes(completed)) => Some(completed.started_event_id),
-        _ => None,
-    }
 }
 
 fn token(frontend: &Frontend, queue: &QueueKey, id: QueryId) -> QueryToken {

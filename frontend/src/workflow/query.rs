@@ -77,15 +77,19 @@ async fn dispatch_query(
         .parse()
         .map_err(|_| Error::Internal("run id is malformed".to_owned()))?;
     target.run_id = Some(run_id);
-    let task = QueryTask {
+    let task = Box::new(QueryTask {
         run: target.workflow.run(run_id),
-        query: Box::new(query),
-    };
+        workflow_type: dispatch.workflow_type,
+        task_queue: dispatch.task_queue,
+        next_event_id: dispatch.next_event_id,
+        previous_started_event_id: dispatch.previous_started_event_id,
+        query,
+    });
     let mut sticky = dispatch.sticky;
     for _ in 0..limits::QUERY_ATTEMPTS_MAX {
         let (name, ends) = match &sticky {
             Some((name, wait)) => (name, deadline.min(Instant::now() + engine::state::span(*wait))),
-            None => (&dispatch.task_queue, deadline),
+            None => (&task.task_queue, deadline),
         };
         let key = QueueKey {
             namespace_id: target.workflow.namespace_id,

@@ -8,7 +8,7 @@ use crate::input::{QueryId, QueryTask};
 
 #[derive(Debug, Default)]
 pub(super) struct Queries {
-    waiting: BTreeMap<QueryId, QueryTask>,
+    waiting: BTreeMap<QueryId, Box<QueryTask>>,
     /// Waiting and given, with their deadlines.
     open: BTreeMap<QueryId, Timestamp>,
     deadlines: BTreeSet<(Timestamp, QueryId)>,
@@ -30,7 +30,7 @@ impl Queries {
         self.bytes
     }
 
-    pub(super) fn add(&mut self, id: QueryId, task: QueryTask, deadline: Timestamp) {
+    pub(super) fn add(&mut self, id: QueryId, task: Box<QueryTask>, deadline: Timestamp) {
         self.bytes += task.bytes();
         self.waiting.insert(id, task);
         self.open.insert(id, deadline);
@@ -38,14 +38,14 @@ impl Queries {
     }
 
     /// Takes the oldest for a poller; it stays open.
-    pub(super) fn pop_first(&mut self) -> Option<(QueryId, QueryTask)> {
+    pub(super) fn pop_first(&mut self) -> Option<(QueryId, Box<QueryTask>)> {
         let (id, task) = self.waiting.pop_first()?;
         self.bytes -= task.bytes();
         Some((id, task))
     }
 
     /// Lets a query wait again, unless it has ended.
-    pub(super) fn put_back(&mut self, id: QueryId, task: QueryTask) {
+    pub(super) fn put_back(&mut self, id: QueryId, task: Box<QueryTask>) {
         if self.open.contains_key(&id) {
             self.bytes += task.bytes();
             self.waiting.insert(id, task);

@@ -139,11 +139,15 @@ pub(super) fn ticket(n: u8) -> Ticket {
     }
 }
 
-pub(super) fn query() -> QueryTask {
-    QueryTask {
+pub(super) fn query() -> Box<QueryTask> {
+    Box::new(QueryTask {
         run: run_key(9),
-        query: Box::new(WorkflowQuery::default()),
-    }
+        workflow_type: "order".to_owned(),
+        task_queue: "orders".to_owned(),
+        next_event_id: 5,
+        previous_started_event_id: 3,
+        query: WorkflowQuery::default(),
+    })
 }
 
 pub(super) fn ticket_of(polled: Result<Polled, AskError>) -> Ticket {

@@ -243,16 +243,20 @@ fn run(name: &str) -> RunKey {
 }
 
 pub(super) fn query(id: &str) -> Given {
-    let query = Box::new(WorkflowQuery {
+    let query = WorkflowQuery {
         query_type: "state".into(),
         ..WorkflowQuery::default()
-    });
+    };
     Given::Query {
         id: QueryId(number(id)),
-        task: QueryTask {
+        task: Box::new(QueryTask {
             run: run("asked"),
+            workflow_type: "order".to_owned(),
+            task_queue: "orders".to_owned(),
+            next_event_id: 5,
+            previous_started_event_id: 3,
             query,
-        },
+        }),
     }
 }
 
