@@ -7,6 +7,7 @@ use engine::{
 use proto::{
     ids::RunKey,
     temporal::{
+        command::v1::{Command, command::Attributes},
         taskqueue::v1::StickyExecutionAttributes,
         workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskCompletedResponse},
     },
@@ -37,6 +38,7 @@ pub(crate) async fn handle(
     let task = task_token::read(frontend, &request.namespace, &request.task_token).await?;
     validate::identity(&request.identity)?;
     check(&task, &request)?;
+    check_namespaces(frontend, task.namespace.name(), &request.commands).await?;
     if let Err(problem) = attribute_check::check(&task.namespace, &request.commands) {
         return Err(attribute_check::refuse(frontend, &task, request.identity, problem).await);
     }
@@ -69,6 +71,23 @@ fn check(task: &Task, request: &RespondWorkflowTaskCompletedRequest) -> Result<(
             Some(body) if body.type_url.is_empty() => Err(Error::invalid("no message name specified")),
             Some(_) => Ok(()),
         })
+}
+
+/// Refuses commands for a namespace that does not exist: nothing is written, and the worker may answer again.
+#[expect(deprecated, reason = "SDKs still name the namespace")]
+async fn check_namespaces(frontend: &Frontend, own: &str, commands: &[Command]) -> Result<(), Error> {
+    for command in commands {
+        let namespace = match &command.attributes {
+            Some(Attributes::StartChildWorkflowExecutionCommandAttributes(a)) => &a.namespace,
+            Some(Attributes::SignalExternalWorkflowExecutionCommandAttributes(a)) => &a.namespace,
+            Some(Attributes::RequestCancelExternalWorkflowExecutionCommandAttributes(a)) => &a.namespace,
+            _ => continue,
+        };
+        if !namespace.is_empty() && namespace != own {
+            frontend.namespaces.usable(namespace).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns which started task the token names.

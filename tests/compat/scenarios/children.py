@@ -205,6 +205,25 @@ async def bad_attributes(ctx: Context) -> Record:
     return record
 
 
+@scenario
+async def unknown_namespace(ctx: Context) -> Record:
+    """A command for a namespace that is not there fails the call; the worker may answer the task again."""
+    workflow_id, worker = ctx.workflow_id(), RawWorker(ctx)
+    await ctx.start(workflow_id)
+    task = await worker.workflow_task()
+    child = commands.start_child(ctx.name("c"), namespace="no-such-namespace")
+    signal = commands.signal_external(ctx.name("c"), "s")
+    signal.signal_external_workflow_execution_command_attributes.namespace = "no-such-namespace"
+    cancel = commands.cancel_external(ctx.name("c"))
+    cancel.request_cancel_external_workflow_execution_command_attributes.namespace = "no-such-namespace"
+    errors = [
+        await ctx.attempt(worker.complete(task, commands.start_timer("t", 100), command))
+        for command in (child, signal, cancel)
+    ]
+    await worker.complete(task, commands.complete_workflow())
+    return {"errors": errors, "history": await ctx.history(workflow_id)}
+
+
 async def _parent_closes(ctx: Context, policy: int) -> _Family:
     family = _Family(ctx)
     await family.start(parent_close_policy=policy)
