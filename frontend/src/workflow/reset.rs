@@ -6,7 +6,7 @@ use engine::{
     trigger::{Reset, Signal},
 };
 use proto::temporal::{
-    enums::v1::{ResetReapplyExcludeType as Exclude, ResetReapplyType as Reapply, WorkflowExecutionStatus},
+    enums::v1::{ResetReapplyExcludeType as Exclude, ResetReapplyType as Reapply},
     history::v1::HistoryEvent,
     workflow::v1::{PostResetOperation, post_reset_operation::Variant},
     workflowservice::v1::{ResetWorkflowExecutionRequest, ResetWorkflowExecutionResponse},
@@ -73,11 +73,6 @@ async fn gather(
         reapply_signals,
         reapply_updates,
         post_signals,
-        base_status: if base.open {
-            WorkflowExecutionStatus::Running
-        } else {
-            WorkflowExecutionStatus::Unspecified
-        },
     };
     Ok((target, reset))
 }

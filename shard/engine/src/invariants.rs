@@ -7,6 +7,7 @@ use crate::{
     run::{LiveStage, Run},
     state::{State, WorkflowTask},
     task::ready_task,
+    update::has_admitted,
 };
 
 /// Something that holds of every run.
@@ -76,7 +77,7 @@ pub const CATALOGUE: &[Invariant] = &[
     },
     Invariant {
         number: 6,
-        rule: "a speculative task is a first attempt outside history",
+        rule: "a speculative task is a first attempt outside history that carries updates",
         holds: speculative,
     },
     Invariant {
@@ -190,7 +191,10 @@ fn speculative(run: &Run, _: &Limits) -> bool {
         .task
         .as_ref()
         .filter(|task| task.speculative)
-        .is_none_or(|task| task.transient && task.attempt == 1 && task.schedule_to_start_deadline != 0)
+        .is_none_or(|task| {
+            let fields = task.transient && task.attempt == 1 && task.schedule_to_start_deadline != 0;
+            fields && has_admitted(run)
+        })
 }
 
 fn started_task_has_deadline(run: &Run, _: &Limits) -> bool {

@@ -10,8 +10,8 @@ use proto::{
             SearchAttributes, WorkflowExecution,
         },
         enums::v1::{
-            QueryRejectCondition, StartChildWorkflowExecutionFailedCause, WorkflowExecutionStatus,
-            WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowTaskFailedCause,
+            QueryRejectCondition, StartChildWorkflowExecutionFailedCause, WorkflowIdConflictPolicy,
+            WorkflowIdReusePolicy, WorkflowTaskFailedCause,
         },
         failure::v1::Failure,
         history::v1::HistoryEvent,
@@ -352,6 +352,4 @@ pub struct Reset {
     pub reapply_updates: bool,
     /// Signals to apply after the reset.
     pub post_signals: Vec<Signal>,
-    /// The status of the base run when it was read.
-    pub base_status: WorkflowExecutionStatus,
 }

@@ -152,6 +152,103 @@ async def same_request_id(ctx: Context) -> Record:
     }
 
 
+async def _parent_with_child(
+    ctx: Context, *, reset_to: str, **fields: Any
+) -> tuple[RawWorker, RawWorker, str, str, Record]:
+    """A parent that started a child, worked on, and is reset to the `reset_to` event of its second task."""
+    parent_id, child_id = ctx.workflow_id("parent"), ctx.workflow_id("child")
+    parent, child = RawWorker(ctx), RawWorker(ctx, ctx.name("child-queue"))
+    await ctx.start(parent_id)
+    await parent.run_task(commands.start_child(child_id, task_queue=child.queue, **fields))
+    await ctx.wait_event(parent_id, "CHILD_WORKFLOW_EXECUTION_STARTED")
+    await parent.run_task(commands.record_marker("undone", {}))
+    history = await ctx.wait_event(parent_id, "WORKFLOW_TASK_COMPLETED", count=2)
+    points = [int(event["event_id"]) for event in history if event["event_type"] == f"EVENT_TYPE_{reset_to}"]
+    answer = await _reset(ctx, parent_id, points[1])
+    return parent, child, parent_id, child_id, answer
+
+
+@scenario
+async def child_ends_after_reset(ctx: Context) -> Record:
+    """The new run hears of the end of a child that the old one started."""
+    parent, child, parent_id, child_id, answer = await _parent_with_child(ctx, reset_to="WORKFLOW_TASK_COMPLETED")
+    await parent.run_task(commands.record_marker("again", {}))
+    await child.run_task(commands.complete_workflow("from the child"))
+    await ctx.wait_event(parent_id, "CHILD_WORKFLOW_EXECUTION_COMPLETED")
+    await parent.run_task(commands.complete_workflow())
+    return {"answer": answer, "parent": await ctx.history(parent_id), "child": await ctx.history(child_id)}
+
+
+@scenario
+async def child_is_signalled_after_reset(ctx: Context) -> Record:
+    """To a child of the old run the new one is a stranger, though it may signal it as anybody may."""
+    parent, _, parent_id, child_id, answer = await _parent_with_child(ctx, reset_to="WORKFLOW_TASK_COMPLETED")
+    await parent.run_task(
+        commands.signal_external(child_id, "as parent", child_only=True), commands.signal_external(child_id, "as anybody")
+    )
+    await ctx.wait_event(parent_id, "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED")
+    await ctx.wait_event(parent_id, "EXTERNAL_WORKFLOW_EXECUTION_SIGNALED")
+    failed = [e for e in await ctx.history(parent_id) if e["event_type"].endswith("_EXECUTION_FAILED")]
+    signals = [e for e in await ctx.history(child_id) if e["event_type"].endswith("_SIGNALED")]
+    attributes = "signal_external_workflow_execution_failed_event_attributes"
+    return {
+        "answer": answer,
+        "failed": [event[attributes] for event in failed],
+        "signals": [event["workflow_execution_signaled_event_attributes"]["signal_name"] for event in signals],
+    }
+
+
+@scenario
+async def child_outlives_reset_parent(ctx: Context) -> Record:
+    """The close policy of the new run reaches the children that it started itself, not those of the old run."""
+    parent, child, parent_id, old_child, answer = await _parent_with_child(ctx, reset_to="WORKFLOW_TASK_COMPLETED")
+    new_child = ctx.workflow_id("new-child")
+    await parent.run_task(commands.start_child(new_child, task_queue=child.queue))
+    await ctx.wait_event(parent_id, "CHILD_WORKFLOW_EXECUTION_STARTED", count=2)
+    await parent.run_task(commands.complete_workflow())
+    closed = await ctx.wait_closed(new_child)
+    left = await ctx.describe(old_child)
+    return {
+        "answer": answer,
+        "own child": closed["event_type"],
+        "old run's child": left["workflow_execution_info"]["status"],
+        "its parent": left["workflow_execution_info"]["parent_execution"],
+    }
+
+
+@scenario
+async def child_starts_after_the_point(ctx: Context) -> Record:
+    """A child's start after the reset point is told to the new run, which does not start it again."""
+    parent_id, child_id = ctx.workflow_id("parent"), ctx.workflow_id("child")
+    parent, child = RawWorker(ctx), RawWorker(ctx, ctx.name("child-queue"))
+    await ctx.start(parent_id)
+    start = commands.start_child(child_id, task_queue=child.queue)
+    await parent.run_task(start, force_create_new_workflow_task=True)
+    history = await ctx.wait_event(parent_id, "CHILD_WORKFLOW_EXECUTION_STARTED")
+    scheduled = [int(e["event_id"]) for e in history if e["event_type"] == "EVENT_TYPE_WORKFLOW_TASK_SCHEDULED"]
+    answer = await _reset(ctx, parent_id, scheduled[1] + 1)
+    new = await ctx.history(parent_id)
+    await child.run_task(commands.complete_workflow("from the child"))
+    await ctx.wait_event(parent_id, "CHILD_WORKFLOW_EXECUTION_COMPLETED")
+    return {"answer": answer, "new": new, "child": await ctx.history(child_id)}
+
+
+@scenario
+async def child_exists_already(ctx: Context) -> Record:
+    """A new run that begins before its child does cannot start the child that still runs."""
+    parent_id, child_id = ctx.workflow_id("parent"), ctx.workflow_id("child")
+    parent, child = RawWorker(ctx), RawWorker(ctx, ctx.name("child-queue"))
+    await ctx.start(parent_id)
+    start = commands.start_child(child_id, task_queue=child.queue)
+    await parent.run_task(start)
+    await ctx.wait_event(parent_id, "CHILD_WORKFLOW_EXECUTION_STARTED")
+    answer = await _reset(ctx, parent_id, 4)
+    await parent.run_task(start)
+    await ctx.wait_event(parent_id, "START_CHILD_WORKFLOW_EXECUTION_FAILED")
+    await child.run_task(commands.complete_workflow())
+    return {"answer": answer, "new": await ctx.history(parent_id), "child": await ctx.history(child_id)}
+
+
 @scenario
 async def refusals(ctx: Context) -> Record:
     """Points that are no task boundary, unknown executions, a missing request id."""

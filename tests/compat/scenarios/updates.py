@@ -338,6 +338,22 @@ async def task_fails(ctx: Context) -> Record:
 
 
 @scenario
+async def tasks_fail_again_and_again(ctx: Context) -> Record:
+    """A waiting update rides with every attempt; only a new one is refused from the third on."""
+    workflow_id, worker = await _idle(ctx)
+    update = _send(ctx, workflow_id)
+    attempts = []
+    for _ in range(3):
+        task = await worker.workflow_task()
+        attempts.append({"attempt": task.attempt, "messages": [message.id for message in task.messages]})
+        await worker.fail(task)
+    task = await worker.workflow_task()
+    attempts.append({"attempt": task.attempt, "messages": [message.id for message in task.messages]})
+    await _reply(worker, task, _accept(task, "u1"), _respond("u1", "at last"))
+    return {"attempts": attempts, "update": await update, "history": await ctx.history(workflow_id)}
+
+
+@scenario
 async def nobody_answers(ctx: Context) -> Record:
     """Without a worker the call ends after 20 seconds with the stage reached and no outcome."""
     workflow_id, _ = await _idle(ctx)

@@ -26,12 +26,6 @@ pub(super) fn begin(mut tx: Tx<'_>, begin: &BeginTask) -> Result<Step, Rejection
     if task.sticky != begin.sticky || task.queue != begin.queue {
         return Err(Rejection::Stale);
     }
-    if task.speculative && tx.run.live.updates.is_empty() {
-        // The updates that it was to carry are gone.
-        tx.withdraw_task();
-        tx.run.state.task = None;
-        return Err(Rejection::Stale);
-    }
     let started = tx.start_task(begin);
     tx.early();
     Ok(tx.finish(Reply::WorkflowTask(Box::new(started))))
