@@ -5,6 +5,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::time::Timestamp;
+
+const NANOS_PER_MILLI: i64 = 1_000_000;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -58,6 +62,16 @@ uuid_id! {
 uuid_id! {
     /// One workflow execution.
     RunId
+}
+
+impl RunId {
+    /// Makes the id of a run that begins at the time, as a version 7 UUID: ids sort by the millisecond.
+    #[must_use]
+    pub fn at(now: Timestamp, random: [u8; 16]) -> Self {
+        let millis = u64::try_from(now.nanos() / NANOS_PER_MILLI).unwrap_or(0);
+        let [tail @ .., _, _, _, _, _, _] = random;
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
+    }
 }
 
 /// The text is not a UUID.
@@ -205,5 +219,14 @@ mod tests {
         let id = RunId::from_random([9; 16]);
         assert_eq!(id.to_string().parse::<RunId>(), Ok(id));
         assert_eq!("order".parse::<RunId>(), Err(InvalidId));
+    }
+
+    #[test]
+    fn run_ids_sort_by_time() {
+        let at = |millis: i64, random| RunId::at(Timestamp::from_nanos(millis * NANOS_PER_MILLI), random);
+        let id = at(1_700_000_000_000, [255; 16]);
+        assert_eq!(id.to_string(), "018bcfe5-6800-7fff-bfff-ffffffffffff");
+        assert!(id < at(1_700_000_000_001, [0; 16]));
+        assert_ne!(id, at(1_700_000_000_000, [254; 16]));
     }
 }

@@ -70,7 +70,7 @@ pub fn reset(
     if let Some(run) = current.as_deref().filter(|_| follows_current) {
         check_up_to_date(run, &request.later)?;
     }
-    let run_id = RunId::from_random(ctx.seed).to_string();
+    let run_id = RunId::at(ctx.now, ctx.seed).to_string();
     let rebuilt = rebuild(base, &request, &run_id)?;
 
     let is_current = current.is_none();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost::Message;
 use proto::{
-    ids::derive,
+    ids::{RunId, derive},
     temporal::{
         common::v1::{Callback, Payloads, WorkflowExecution, WorkflowType},
         enums::v1::{
@@ -297,7 +297,7 @@ fn with_update(
 
 /// Starts a new run; one that runs under the id is terminated in the same transaction.
 fn begin(replaced: Option<&mut Run>, workflow: StartWorkflow, with: StartWith, ctx: &Context<'_>) -> Step {
-    let run_id = proto::ids::RunId::from_random(ctx.seed).to_string();
+    let run_id = RunId::at(ctx.now, ctx.seed).to_string();
     let backoff = first_backoff(&workflow, ctx.now);
     let lineage = Lineage {
         first_run_id: run_id.clone(),

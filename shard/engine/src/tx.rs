@@ -74,11 +74,22 @@ impl<'a> Tx<'a> {
         self.ctx.now.nanos()
     }
 
-    /// Draws a fresh id.
+    /// Draws a fresh id for a request.
     pub(crate) fn fresh_id(&mut self) -> String {
-        let bytes = derive(self.ctx.seed, self.draws);
+        let random = self.draw();
+        RunId::from_random(random).to_string()
+    }
+
+    /// Draws the id of a run that begins.
+    pub(crate) fn fresh_run_id(&mut self) -> String {
+        let random = self.draw();
+        RunId::at(self.ctx.now, random).to_string()
+    }
+
+    fn draw(&mut self) -> [u8; 16] {
+        let random = derive(self.ctx.seed, self.draws);
         self.draws += 1;
-        RunId::from_random(bytes).to_string()
+        random
     }
 
     /// Changes state that is not in history.

@@ -98,7 +98,7 @@ pub(super) fn continue_as_new(
     a: ContinueAsNewWorkflowExecutionCommandAttributes,
     origin: Origin,
 ) {
-    let run_id = tx.fresh_id();
+    let run_id = tx.fresh_run_id();
     let backoff = backoff(tx, &a);
     let mut workflow = successor(tx, &a);
     workflow.request_id = tx.fresh_id();

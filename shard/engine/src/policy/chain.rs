@@ -139,7 +139,7 @@ fn follow(tx: &mut Tx<'_>, lineage: Lineage, retry_state: RetryState) -> Next {
     let Some(started) = tx.state().started.clone() else {
         return Next::ends(retry_state);
     };
-    let run_id = tx.fresh_id();
+    let run_id = tx.fresh_run_id();
     let mut workflow = again(tx, *started);
     workflow.request_id = tx.fresh_id();
     let reset_points = carried_reset_points(tx);
