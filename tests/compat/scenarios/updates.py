@@ -343,7 +343,7 @@ async def tasks_fail_again_and_again(ctx: Context) -> Record:
     workflow_id, worker = await _idle(ctx)
     update = _send(ctx, workflow_id)
     attempts = []
-    for _ in range(3):
+    for _ in range(2):
         task = await worker.workflow_task()
         attempts.append({"attempt": task.attempt, "messages": [message.id for message in task.messages]})
         await worker.fail(task)
