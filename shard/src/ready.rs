@@ -37,6 +37,8 @@ pub(crate) struct ReadyTasks {
     held: HashMap<QueueKey, Held>,
     /// Tickets announced per queue by the scan that a starting shard makes.
     recovered: HashMap<QueueKey, usize>,
+    /// How far that scan has come; `None` when it is done.
+    recovered_to: Option<Bytes>,
     /// When tasks that still wait are announced again; `None` while no task waits, or they are being read.
     next_sweep: Option<Timestamp>,
     /// How long the next sweep waits; grows while nothing moves.
@@ -121,10 +123,12 @@ impl ReadyTasks {
             return;
         };
         let key = codec::ready_key(&queue, &run, &task);
+        let is_counted = self.recovered_to.as_ref().is_none_or(|to| key < *to);
         if key < held.cursor {
             held.cursor = key;
         }
-        held.count += 1;
+        // The scan of a starting shard counts what it has not come to.
+        held.count += u64::from(is_counted);
         held.missed |= held.scanning;
         if held.count.is_power_of_two() {
             out.push(Output::HeldBack {
@@ -215,39 +219,56 @@ impl ReadyTasks {
     }
 
     /// Reads all rows once, when the shard starts. Returns what to read next.
+    ///
+    /// What a queue has no room for is counted, not announced: it waits for credit.
     pub(crate) fn recover(
         &mut self,
         rows: Vec<Row>,
         out: &mut Vec<Output>,
     ) -> Result<Option<Scan>, codec::Malformed> {
         let full = rows.len() == SCAN_ROWS_MAX;
-        let mut next = None;
+        let mut counted: Vec<QueueKey> = Vec::new();
         for row in rows {
             let (queue, run, task) = codec::read_ready(&row.key, &row.value)?;
-            let announced = self.recovered.entry(queue.clone()).or_default();
-            if *announced >= RECOVERY_TICKETS_MAX {
-                // The rest of this queue waits for credit; go on behind it.
-                let at = Timestamp::from_nanos(task.scheduled_time);
-                let mut held = Held::at(row.key, at);
-                held.count = 1;
-                out.push(Output::HeldBack {
-                    queue: queue.clone(),
-                    count: 1,
-                    oldest: at,
-                });
-                next = codec::after_prefix(&codec::ready_prefix(&queue));
-                self.held.insert(queue, held);
-                return Ok(next.map(|from| Scan::AllReady { from }));
+            self.recovered_to = Some(after(&row.key));
+            if self.recover_held(&queue, row.key, &task) {
+                if counted.last() != Some(&queue) {
+                    counted.push(queue);
+                }
+            } else {
+                out.push(Output::Announce { queue, run, task });
             }
-            *announced += 1;
-            next = Some(after(&row.key));
-            out.push(Output::Announce { queue, run, task });
+        }
+        for queue in counted {
+            if let Some(held) = self.held.get(&queue) {
+                let (count, oldest) = (held.count, held.oldest);
+                out.push(Output::HeldBack { queue, count, oldest });
+            }
         }
         if full {
-            return Ok(next.map(|from| Scan::AllReady { from }));
+            return Ok(self.recovered_to.clone().map(|from| Scan::AllReady { from }));
         }
         self.recovered.clear();
+        self.recovered_to = None;
         Ok(None)
+    }
+
+    /// Counts a row that a starting shard does not announce; false if it is to be announced.
+    fn recover_held(&mut self, queue: &QueueKey, key: Bytes, task: &ReadyTask) -> bool {
+        if let Some(held) = self.held.get_mut(queue) {
+            // The queue refused some before, or this shard has announced its share. Credit may have gone further.
+            held.count += u64::from(key >= held.cursor);
+            return true;
+        }
+        let announced = self.recovered.entry(queue.clone()).or_default();
+        if *announced < RECOVERY_TICKETS_MAX {
+            *announced += 1;
+            return false;
+        }
+        let mut held = Held::at(key, Timestamp::from_nanos(task.scheduled_time));
+        held.count = 1;
+        self.held.insert(queue.clone(), held);
+        true
     }
 
     pub(crate) fn held_queues(&self) -> usize {
@@ -288,4 +309,108 @@ pub(crate) fn after(key: &Bytes) -> Bytes {
     next.extend_from_slice(key);
     next.push(0);
     next.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::ids::{RunId, WorkflowKey};
+
+    use super::*;
+
+    fn run() -> RunKey {
+        RunKey {
+            workflow: WorkflowKey {
+                namespace_id: proto::ids::NamespaceId::from_random([1; 16]),
+                workflow_id: "order".into(),
+            },
+            run_id: RunId::from_random([2; 16]),
+        }
+    }
+
+    fn task(number: usize) -> ReadyTask {
+        ReadyTask {
+            kind: engine::effect::ReadyKind::Workflow,
+            queue: "main".to_owned(),
+            sticky: false,
+            scheduled_event_id: 2,
+            attempt: 1,
+            scheduled_time: i64::try_from(number).expect("a small number"),
+            priority: 3,
+            speculative: false,
+        }
+    }
+
+    fn queue() -> QueueKey {
+        codec::queue_of(run().workflow.namespace_id, &task(0))
+    }
+
+    fn rows(numbers: std::ops::Range<usize>) -> Vec<Row> {
+        let row = |number| Row {
+            key: codec::ready_key(&queue(), &run(), &task(number)),
+            value: Bytes::from_static(b"order"),
+        };
+        numbers.map(row).collect()
+    }
+
+    /// Lets a starting shard read this many rows; `between` happens after the first page.
+    fn recovered(count: usize, between: impl FnOnce(&mut ReadyTasks)) -> (ReadyTasks, Vec<Output>) {
+        let mut ready = ReadyTasks::default();
+        let mut out = Vec::new();
+        let mut between = Some(between);
+        for first in (0..=count).step_by(SCAN_ROWS_MAX) {
+            let page = rows(first..count.min(first + SCAN_ROWS_MAX));
+            ready.recover(page, &mut out).expect("rows of ours");
+            if let Some(between) = between.take() {
+                between(&mut ready);
+            }
+        }
+        (ready, out)
+    }
+
+    fn announced(out: &[Output]) -> usize {
+        let is_announced = |output: &&Output| matches!(output, Output::Announce { .. });
+        out.iter().filter(is_announced).count()
+    }
+
+    fn last_held_back(out: &[Output]) -> Option<u64> {
+        out.iter().rev().find_map(|output| match output {
+            Output::HeldBack { count, .. } => Some(*count),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_starting_shard_counts_what_it_holds_back() {
+        let (_, out) = recovered(RECOVERY_TICKETS_MAX + 1_700, |_| {});
+        assert_eq!(announced(&out), RECOVERY_TICKETS_MAX);
+        assert_eq!(last_held_back(&out), Some(1_700));
+    }
+
+    #[test]
+    fn what_becomes_ready_while_a_shard_starts_is_counted_once() {
+        let count = RECOVERY_TICKETS_MAX + 1_700;
+        let (mut ready, mut out) = recovered(count - 1, |ready| {
+            ready.refused(queue(), &run(), &task(0), &mut Vec::new());
+            // Its row is among those that are still to be read.
+            ready.announce(queue(), run(), task(count - 2), &mut Vec::new());
+        });
+        ready.announce(queue(), run(), task(count), &mut out);
+        let held = &ready.held[&queue()];
+        assert_eq!(held.count, (1 + count - 1 - SCAN_ROWS_MAX + 1) as u64);
+    }
+
+    #[test]
+    fn a_ticket_that_is_refused_while_a_shard_starts_keeps_its_place() {
+        let (mut ready, mut out) = recovered(RECOVERY_TICKETS_MAX + 1_700, |ready| {
+            ready.refused(queue(), &run(), &task(7), &mut Vec::new());
+        });
+        ready.credit(queue(), 10, &mut out);
+        let from = codec::ready_key(&queue(), &run(), &task(7));
+        let scan = Scan::Ready {
+            queue: queue(),
+            from,
+            limit: 10,
+        };
+        assert!(matches!(out.last(), Some(Output::Scan(last)) if *last == scan));
+    }
 }

@@ -38,8 +38,8 @@ const P99_MORE_MAX: Duration = Duration::from_millis(100);
 const GROWTH_MAX: u64 = 1 << 30;
 /// How far the number that is shown may be from the true one, in percent.
 const COUNT_OFF_MAX: usize = 2;
-/// Word of what shards hold back is on its way.
-const SHOWN_MAX: Duration = Duration::from_secs(2);
+/// Word of what shards hold back is on its way; after a start they count it first.
+const SHOWN_MAX: Duration = Duration::from_secs(5);
 const AGE_OFF_MAX: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -90,6 +90,7 @@ pub(crate) async fn run(server: &mut Server, wanted: usize) -> Result<(), String
         down.as_secs_f32(),
         server.resources()?
     );
+    shows(&mut server.connect().await?, wanted - MEASURED, Some(first)).await?;
     drain(&load, server, wanted - MEASURED).await
 }
 
@@ -249,6 +250,7 @@ async fn shows(service: &mut Service, wanted: usize, since: Option<Instant>) -> 
     }
 }
 
+/// The queue's figures, asked for again while its mailbox is full.
 async fn described(service: &mut Service) -> Result<TaskQueueStats, String> {
     let request = DescribeTaskQueueRequest {
         namespace: NAMESPACE.to_owned(),
@@ -257,9 +259,14 @@ async fn described(service: &mut Service) -> Result<TaskQueueStats, String> {
         report_stats: true,
         ..Default::default()
     };
-    let described = service
-        .describe_task_queue(timed(request))
-        .await
-        .map_err(of("describe the queue"))?;
-    Ok(described.into_inner().stats.unwrap_or_default())
+    let began = Instant::now();
+    loop {
+        match service.describe_task_queue(timed(request.clone())).await {
+            Ok(described) => return Ok(described.into_inner().stats.unwrap_or_default()),
+            Err(status) if status.code() == Code::ResourceExhausted && began.elapsed() < SHOWN_MAX => {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            Err(status) => return Err(of("describe the queue")(status)),
+        }
+    }
 }
