@@ -200,7 +200,8 @@ fn order() -> Result<(), String> {
 
 /// Asks the server to stop and waits for it.
 fn stop(server: &mut std::process::Child) -> Result<(), String> {
-    run(Command::new("kill").args(["-TERM", &server.id().to_string()]))?;
+    // The shell's own: a bare machine has no program of that name.
+    run(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &server.id().to_string()]))?;
     let status = server
         .wait()
         .map_err(|error| format!("wait for server: {error}"))?;
