@@ -95,18 +95,24 @@ impl Stage {
         let newest = self.newest.get(workflow).copied();
         let at = newest
             .filter(|at| self.units.get(at).is_some_and(|unit| !unit.closed))
-            .unwrap_or_else(|| {
-                self.begun += 1;
-                self.newest.insert(workflow.clone(), self.begun);
-                self.begun
-            });
-        let unit = self
-            .units
-            .entry(at)
-            .or_insert_with(|| Unit::new(workflow.clone()));
+            .unwrap_or_else(|| self.begin(workflow, newest.is_some()));
+        let Some(unit) = self.units.get_mut(&at) else {
+            return;
+        };
         self.load.subtract(unit.load);
         change(unit);
         self.load.add(unit.load);
+    }
+
+    fn begin(&mut self, workflow: &WorkflowKey, follows: bool) -> u64 {
+        self.begun += 1;
+        self.newest.insert(workflow.clone(), self.begun);
+        let mut unit = Unit::new(workflow.clone());
+        // What waits for the workflow waits for its last unit, even if that has nothing urgent of its own.
+        unit.load.urgent = usize::from(follows);
+        self.load.add(unit.load);
+        self.units.insert(self.begun, unit);
+        self.begun
     }
 
     /// Holds the output back until what waits of the workflow is durable.

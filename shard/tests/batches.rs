@@ -11,7 +11,7 @@ use engine::{
 };
 use perdure_shard::{
     input::{Input, Request},
-    output::AskError,
+    output::{AskError, Output},
 };
 use proto::temporal::{
     command::v1::{Command, RecordMarkerCommandAttributes, command::Attributes},
@@ -22,6 +22,7 @@ use stand::{Stand, begin, signal, signal_with};
 use storage::{
     batch::{Batch, Table},
     shard::BatchLimits,
+    visibility::Update,
 };
 
 const SMALL: BatchLimits = BatchLimits {
@@ -238,4 +239,27 @@ fn completion_that_no_store_takes_ends_the_run() {
     };
     let info = description.workflow_execution_info.as_ref().expect("info");
     assert_eq!(info.status(), WorkflowExecutionStatus::Terminated);
+}
+
+#[test]
+fn read_waits_for_what_is_not_durable_behind_rows_that_can_wait() {
+    let mut stand = Stand::with_limits(BatchLimits { bytes: 1, writes: 1 });
+    stand.start(1);
+    stand.settle();
+    let indexed = stand.outputs.iter().find_map(|output| match output {
+        Output::Index { run, update } => match &**update {
+            Update::Upsert(record) => Some((run.clone(), record.version)),
+            Update::Delete { .. } => None,
+        },
+        _ => None,
+    });
+    let read = || Request::Step(Trigger::Describe);
+    stand.put(2, "order", None, signal("a"));
+    stand.put(3, "order", None, read());
+    let runs = vec![indexed.expect("the start was indexed")];
+    stand.feed(Input::Indexed { runs });
+    stand.put(4, "order", None, read());
+    assert_eq!(stand.answered(), [(1, true)], "the signal is not durable");
+    stand.settle();
+    assert_eq!(stand.answered().len(), 4);
 }
