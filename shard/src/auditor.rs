@@ -70,6 +70,8 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Auditor {
     state: State,
+    /// Something was written since the pass began.
+    written: bool,
     /// What was put right since the shard started.
     pub(crate) repairs: u64,
 }
@@ -78,6 +80,7 @@ impl Auditor {
     pub(crate) fn new(now: Timestamp, interval: Duration) -> Self {
         Self {
             state: State::Waiting(now + interval, Place::first()),
+            written: false,
             repairs: 0,
         }
     }
@@ -91,6 +94,7 @@ impl Auditor {
 
     /// Something was written: another pass is due some time.
     pub(crate) fn written(&mut self, now: Timestamp, period: Duration) {
+        self.written = true;
         if let State::Idle(since) = self.state {
             self.state = State::Waiting((since + period).max(now), Place::first());
         }
@@ -117,6 +121,7 @@ impl Shard {
             return;
         };
         if place == Place::first() {
+            self.auditor.written = false;
             self.audit_timers(now);
         }
         let sealed = self.sealed.iter().flat_map(|sealed| &sealed.workflows);
@@ -146,6 +151,8 @@ impl Shard {
         };
         if let Some(place) = next {
             self.auditor.state = State::Waiting(now + self.config.audit_interval(), place);
+        } else if self.auditor.written {
+            self.auditor.written(now, self.config.audit_period());
         }
     }
 
