@@ -1,8 +1,15 @@
-//! Simulation: one shard and its queues over a store that fails, with messages that get lost, come late, twice
-//! and out of order, and crashes. Seeded: the same seed gives the same run.
+//! Simulation: one shard, its owners one after another and sometimes at once, and its queues over a store that fails,
+//! loses rows and takes little at a time, with messages that get lost, come late, twice and out of order, and crashes.
+//! Seeded: the same seed gives the same run.
 //!
 //! `PERDURE_SEEDS` sets how many seeds run, `PERDURE_SEED` runs a single one. A seed that fails prints itself.
 
+#[path = "sim/client.rs"]
+mod client;
+#[path = "sim/mail.rs"]
+mod mail;
+#[path = "sim/owners.rs"]
+mod owners;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/worker.rs"]

@@ -1,30 +1,19 @@
-//! The simulated world: a client, workers, queues, one shard and its store; what is acknowledged is remembered
-//! and compared with what is there in the end.
+//! The simulated world: a client, workers, queues, one shard, its owners and its store; what is acknowledged is
+//! remembered and compared with what is there in the end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use engine::{
-    limits::Limits,
-    outcome::{Reply, StartedActivity, StartedWorkflowTask},
-    trigger::{
-        ActivityRef, BeginTask, CompleteWorkflowTask, Namespace, Signal, Start, StartWith, StartWorkflow,
-        TaskRef, Trigger,
-    },
-};
 use matching::{
-    input::{Input as QueueInput, PollToken, PollerInfo},
-    output::{Given, Output as QueueOutput, Refusal as QueueRefusal},
+    input::{Input as QueueInput, PollToken},
     queue::Queue,
-    ticket::{Priority, Ticket},
 };
 use proto::{
-    ids::{NamespaceId, NodeId, QueueKey, RunKey, ShardId, TaskKind, WorkflowKey},
+    ids::{NamespaceId, QueueKey, ShardId, TaskKind, WorkflowKey},
     temporal::{
         enums::v1::EventType,
         history::v1::{HistoryEvent, history_event::Attributes},
@@ -32,28 +21,21 @@ use proto::{
     time::Timestamp,
 };
 use shard::{
-    input::{Input, Refusal, Request, RunTarget, Token},
-    namespaces::{Entry, Namespaces},
-    output::{AskError, Output},
+    input::{Input, LoadKey, Request, RunTarget, Token},
+    output::Output,
     reads,
-    shard::{Setup, Shard},
 };
 use storage::{
-    batch::{Batch, HistoryKey},
-    error::CommitError,
+    batch::HistoryKey,
     memory::MemoryStore,
-    shard::{BatchLimits, HistoryRange, Lease, ShardStore},
-    visibility::attributes::Schema,
+    shard::{BatchLimits, HistoryRange, ShardStore},
 };
 
-use crate::{
-    random::Random,
-    worker::{SIGNALS, decide, history},
-};
+use crate::{mail::Mail, owners::Owner, random::Random, worker::SIGNALS};
 
-const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);
-const SHARD: ShardId = ShardId(0);
-const WORKFLOWS: usize = 4;
+pub(crate) const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);
+pub(crate) const SHARD: ShardId = ShardId(0);
+pub(crate) const WORKFLOWS: usize = 4;
 /// Steps with faults; then everything works and must come to its end.
 const FAULTY_STEPS: usize = 150;
 const HEALING_STEPS: usize = 600;
@@ -71,25 +53,9 @@ const LIMITS: [BatchLimits; 3] = [
     BatchLimits { bytes: 1, writes: 1 },
 ];
 
-/// A message on its way.
-#[derive(Clone, Debug)]
-enum Mail {
-    ToQueue(QueueKey, QueueInput),
-    ToShard(Message),
-    /// A worker has been given a ticket.
-    Redeem(QueueKey, Ticket),
-}
-
-#[derive(Clone, Debug)]
-enum Message {
-    Refused(QueueKey, Ticket, Refusal),
-    Credit(QueueKey, usize),
-    Indexed(RunKey, u64),
-}
-
 /// What an answer is waited for.
 #[derive(Clone, Debug)]
-enum Waiting {
+pub(crate) enum Waiting {
     Start(String),
     Signal(String, String),
     Begin(RunTarget),
@@ -99,46 +65,53 @@ enum Waiting {
 
 /// What was acknowledged.
 #[derive(Debug, Default)]
-struct Model {
-    runs: BTreeMap<String, String>,
-    signals: BTreeMap<String, BTreeSet<String>>,
-    ended: BTreeSet<String>,
+pub(crate) struct Model {
+    pub(crate) runs: BTreeMap<String, String>,
+    pub(crate) signals: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) ended: BTreeSet<String>,
 }
 
 pub(crate) struct World {
-    random: Random,
-    now: Timestamp,
-    store: MemoryStore,
-    shard: Option<(Shard, Lease)>,
-    last_lease: Option<Lease>,
-    commit: Option<Batch>,
-    queues: BTreeMap<QueueKey, Queue>,
-    mail: Vec<Mail>,
-    waiting: BTreeMap<Token, Waiting>,
-    polls: BTreeMap<PollToken, QueueKey>,
-    tokens: u64,
-    faulty: bool,
-    model: Model,
+    pub(crate) random: Random,
+    pub(crate) now: Timestamp,
+    pub(crate) store: MemoryStore,
+    /// By the epochs of their leases: only the newest can commit.
+    pub(crate) owners: BTreeMap<u64, Owner>,
+    pub(crate) queues: BTreeMap<QueueKey, Queue>,
+    pub(crate) mail: Vec<Mail>,
+    pub(crate) waiting: BTreeMap<Token, Waiting>,
+    /// Which owner is to answer.
+    pub(crate) asked_of: BTreeMap<Token, u64>,
+    /// Requests that wait for the next owner.
+    pub(crate) parked: Vec<(Token, RunTarget, Request)>,
+    pub(crate) polls: BTreeMap<PollToken, QueueKey>,
+    pub(crate) tokens: u64,
+    pub(crate) faulty: bool,
+    /// The store loses rows, as none should: the auditor finds them.
+    pub(crate) lossy: bool,
+    pub(crate) model: Model,
     trace: u64,
 }
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
+        let lossy = random.one_in(3);
         let store = MemoryStore::with_limits(LIMITS[random.below(LIMITS.len())]);
         Self {
             random,
             now: Timestamp::from_seconds(1_000_000),
             store,
-            shard: None,
-            last_lease: None,
-            commit: None,
+            owners: BTreeMap::new(),
             queues: BTreeMap::new(),
             mail: Vec::new(),
             waiting: BTreeMap::new(),
+            asked_of: BTreeMap::new(),
+            parked: Vec::new(),
             polls: BTreeMap::new(),
             tokens: 0,
             faulty: true,
+            lossy,
             model: Model::default(),
             trace: 0,
         }
@@ -153,11 +126,14 @@ impl World {
         self.faulty = false;
         self.heal();
         self.check();
+        if !self.lossy {
+            self.check_all_rows();
+        }
         self.trace
     }
 
     fn step(&mut self) {
-        match self.random.below(14) {
+        match self.random.below(15) {
             0 => self.start(),
             1 => self.signal(),
             2 | 3 => self.poll(TaskKind::Workflow),
@@ -166,6 +142,11 @@ impl World {
             9 | 10 => self.finish_commit(),
             11 => self.pass_time(),
             12 => self.flush(),
+            13 => match self.random.below(8) {
+                0 | 1 => self.hand_over(),
+                2 => self.take_over(),
+                _ => {}
+            },
             _ if self.random.one_in(4) => self.crash(),
             _ => {}
         }
@@ -173,9 +154,6 @@ impl World {
 
     fn heal(&mut self) {
         for _ in 0..HEALING_STEPS {
-            if self.shard.is_none() {
-                self.recover();
-            }
             for n in 0..WORKFLOWS {
                 let id = format!("order-{n}");
                 if !self.model.runs.contains_key(&id) && self.asked(&id) {
@@ -204,14 +182,13 @@ impl World {
             if self.model.runs.keys().all(|id| self.is_closed(id)) && self.nothing_open() {
                 return;
             }
-            if self.mail.is_empty() && self.commit.is_none() {
+            if self.mail.is_empty() && self.nothing_under_way() {
                 self.pass_time();
             }
         }
         panic!("stuck: {:?}", self.model);
     }
 
-    /// Whether the client ever tried to start it.
     fn asked(&self, id: &str) -> bool {
         self.waiting
             .values()
@@ -219,451 +196,39 @@ impl World {
     }
 
     fn nothing_open(&self) -> bool {
-        self.model.runs.len() == WORKFLOWS && self.commit.is_none()
+        self.model.runs.len() == WORKFLOWS && self.nothing_under_way()
     }
 
-    // The client.
-
-    fn start(&mut self) {
-        let n = self.random.below(WORKFLOWS);
-        self.start_one(n);
-    }
-
-    fn start_one(&mut self, n: usize) {
-        let id = format!("order-{n}");
-        let workflow = StartWorkflow {
-            namespace_id: NAMESPACE.to_string(),
-            workflow_id: id.clone(),
-            workflow_type: "order".to_owned(),
-            task_queue: "orders".to_owned(),
-            task_timeout: Duration::from_secs(10),
-            request_id: format!("start-{id}"),
-            ..Default::default()
-        };
-        let start = Start {
-            workflow: Box::new(workflow),
-            with: StartWith::Nothing,
-        };
-        let target = RunTarget {
-            workflow: key(&id),
-            run_id: None,
-        };
-        self.ask(target, Request::Start(start), Waiting::Start(id));
-    }
-
-    fn signal(&mut self) {
-        let (n, request) = (self.random.below(WORKFLOWS), self.random.below(3));
-        self.signal_one(n, request);
-    }
-
-    fn signal_one(&mut self, n: usize, request: usize) {
-        let (id, request_id) = (format!("order-{n}"), format!("signal-{n}-{request}"));
-        let signal = Signal {
-            name: "go".to_owned(),
-            request_id: request_id.clone(),
-            ..Default::default()
-        };
-        let target = RunTarget {
-            workflow: key(&id),
-            run_id: None,
-        };
-        self.ask(
-            target,
-            Request::Step(Trigger::Signal(Box::new(signal))),
-            Waiting::Signal(id, request_id),
-        );
-    }
-
-    // The worker.
-
-    fn poll(&mut self, kind: TaskKind) {
-        let queue = QueueKey {
-            namespace_id: NAMESPACE,
-            kind,
-            sticky: false,
-            name: "orders".into(),
-        };
-        let token = PollToken(self.token());
-        self.polls.insert(token, queue.clone());
-        let deadline = self.now + Duration::from_secs(20);
-        self.tell_queue(
-            &queue,
-            QueueInput::Poll {
-                token,
-                poller: PollerInfo::default(),
-                deadline,
-            },
-        );
-    }
-
-    fn redeem(&mut self, queue: &QueueKey, ticket: Ticket) {
-        let target = RunTarget {
-            workflow: ticket.run.workflow,
-            run_id: Some(ticket.run.run_id),
-        };
-        let begin = Box::new(BeginTask {
-            scheduled_event_id: ticket.scheduled_event_id,
-            attempt: ticket.attempt,
-            queue: "orders".to_owned(),
-            identity: "worker".to_owned(),
-            request_id: format!("poll-{}", self.tokens),
-            ..Default::default()
-        });
-        let trigger = match queue.kind {
-            TaskKind::Workflow => Trigger::BeginWorkflowTask(begin),
-            TaskKind::Activity => Trigger::BeginActivity(begin),
-        };
-        self.ask(target.clone(), Request::Step(trigger), Waiting::Begin(target));
-    }
-
-    fn work(&mut self, target: RunTarget, task: StartedWorkflowTask) {
-        let events = history(self.stored(&target, task.next_event_id), &task);
-        let commands = decide(&events);
-        if self.faulty && self.random.one_in(8) {
-            return; // The worker dies: the task times out.
-        }
-        let ends = commands.first().is_some_and(|command| {
-            matches!(
-                command.command_type(),
-                proto::temporal::enums::v1::CommandType::CompleteWorkflowExecution
-            )
-        });
-        let workflow = target.workflow.workflow_id.to_string();
-        let done = CompleteWorkflowTask {
-            task: TaskRef {
-                scheduled_event_id: task.scheduled_event_id,
-                started_event_id: task.started_event_id,
-                started_time: task.started_time,
-                attempt: task.attempt,
-            },
-            commands,
-            ..Default::default()
-        };
-        let trigger = Trigger::CompleteWorkflowTask(Box::new(done));
-        self.ask(
-            target,
-            Request::Step(trigger),
-            Waiting::Complete { workflow, ends },
-        );
-    }
-
-    fn act(&mut self, target: RunTarget, activity: &StartedActivity) {
-        if self.faulty && self.random.one_in(8) {
-            return;
-        }
-        let trigger = Trigger::CompleteActivity {
-            activity: ActivityRef::Token {
-                scheduled_event_id: activity.scheduled_event_id,
-                attempt: activity.attempt,
-                started_time: activity.started_time,
-            },
-            result: None,
-            identity: "worker".to_owned(),
-        };
-        self.ask(target, Request::Step(trigger), Waiting::Activity);
-    }
-
-    // The network, time and death.
-
-    fn deliver(&mut self) {
-        if self.mail.is_empty() {
-            return;
-        }
-        let at = if self.faulty {
-            self.random.below(self.mail.len())
-        } else {
-            0
-        };
-        let mail = self.mail.remove(at);
-        let hint = matches!(mail, Mail::ToQueue(..) | Mail::Redeem(..));
-        if self.faulty && hint && self.random.one_in(12) {
-            return; // Lost.
-        }
-        if self.faulty && hint && self.random.one_in(12) {
-            self.mail.push(mail.clone()); // Comes again.
-        }
-        match mail {
-            Mail::ToQueue(queue, input) => self.tell_queue(&queue, input),
-            Mail::Redeem(queue, ticket) => self.redeem(&queue, ticket),
-            Mail::ToShard(Message::Refused(queue, ticket, why)) => {
-                let task = engine::effect::ReadyTask {
-                    kind: match queue.kind {
-                        TaskKind::Workflow => engine::effect::ReadyKind::Workflow,
-                        TaskKind::Activity => engine::effect::ReadyKind::Activity,
-                    },
-                    queue: queue.name.to_string(),
-                    sticky: queue.sticky,
-                    scheduled_event_id: ticket.scheduled_event_id,
-                    attempt: ticket.attempt,
-                    scheduled_time: ticket.scheduled_time.nanos(),
-                    priority: ticket.priority.key(),
-                    speculative: false,
-                };
-                self.feed(Input::Refused {
-                    queue,
-                    run: ticket.run,
-                    task,
-                    why,
-                });
-            }
-            Mail::ToShard(Message::Credit(queue, free)) => self.feed(Input::Credit { queue, free }),
-            Mail::ToShard(Message::Indexed(run, version)) => {
-                self.feed(Input::Indexed {
-                    runs: vec![(run, version)],
-                });
-            }
-        }
+    fn nothing_under_way(&self) -> bool {
+        self.owners.values().all(|owner| owner.commit.is_none())
     }
 
     fn pass_time(&mut self) {
-        let due = self.shard.as_ref().and_then(|(shard, _)| shard.next_deadline());
-        let queues = self
-            .queues
+        let due = self
+            .owners
             .values()
-            .filter_map(|queue| queue.next_deadline())
-            .map(|(at, _)| at);
-        let next = queues
-            .chain(due)
-            .min()
-            .unwrap_or(self.now + Duration::from_secs(1));
+            .filter_map(|owner| owner.shard.next_deadline());
+        let queues = self.queues.values().filter_map(|queue| queue.next_deadline());
+        let next = queues.map(|(at, _)| at).chain(due).min();
+        let next = next.unwrap_or(self.now + Duration::from_secs(1));
         let random = self.now + Duration::from_millis(self.random.below(2_000) as u64);
         self.now = if self.faulty { random } else { next.max(self.now) };
-        self.feed(Input::Tick);
+        let owners: Vec<u64> = self.owners.keys().copied().collect();
+        for owner in owners {
+            self.feed_to(owner, Input::Tick);
+        }
         let queues: Vec<_> = self.queues.keys().cloned().collect();
         for queue in queues {
             self.tell_queue(&queue, QueueInput::Tick);
         }
     }
 
-    fn crash(&mut self) {
-        self.shard = None;
-        if let Some(batch) = self.commit.take()
-            && self.random.one_in(2)
-            && let Some(lease) = self.last_lease.clone()
-        {
-            // It had left before the crash.
-            let _ = ready(self.store.commit(&lease, batch));
-        }
-        self.lost_everything();
-        self.recover();
-    }
-
-    fn lost_everything(&mut self) {
-        self.waiting.clear();
-        self.queues.clear();
-        self.polls.clear();
-        self.mail.clear();
-    }
-
-    fn recover(&mut self) {
-        let node = NodeId {
-            name: "node".into(),
-            generation: 1,
-        };
-        let lease = ready(self.store.acquire(SHARD, &node)).expect("lease");
-        let entry = Entry {
-            namespace: Namespace {
-                name: "default".to_owned(),
-                retention: Duration::from_secs(86_400),
-            },
-            schema: Schema::new("default", BTreeMap::new()),
-        };
-        let mut seed = [0; 16];
-        seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
-        let setup = Setup {
-            id: SHARD,
-            batch: lease.batch,
-            batch_limits: self.store.limits(),
-            seed,
-            config: Arc::default(),
-            limits: Arc::new(Limits::default()),
-            namespaces: Namespaces::new([(NAMESPACE, entry)].into()),
-            quarantine: Arc::default(),
-        };
-        let mut out = Vec::new();
-        let shard = Shard::new(setup, self.now, &mut out);
-        self.last_lease = Some(lease.clone());
-        self.shard = Some((shard, lease));
-        self.outputs(out);
-    }
-
-    fn flush(&mut self) {
-        self.feed(Input::Flush);
-    }
-
-    fn finish_commit(&mut self) {
-        let Some(batch) = self.commit.take() else { return };
-        let Some((_, lease)) = &self.shard else { return };
-        let (lease, number) = (lease.clone(), batch.number);
-        let gives_up = self.faulty && self.random.one_in(12);
-        let lands = !gives_up || self.random.one_in(2);
-        let result = if lands {
-            ready(self.store.commit(&lease, batch))
-        } else {
-            Ok(())
-        };
-        result.expect("only one owner commits");
-        if gives_up {
-            let error = CommitError::GaveUp("simulated".to_owned());
-            self.feed(Input::CommitFailed { batch: number, error });
-        } else {
-            self.feed(Input::Committed { batch: number });
-        }
-    }
-
-    // Wiring.
-
-    fn token(&mut self) -> u64 {
+    pub(crate) fn token(&mut self) -> u64 {
         self.tokens += 1;
         self.tokens
     }
 
-    fn ask(&mut self, target: RunTarget, request: Request, waiting: Waiting) {
-        let token = Token(self.token());
-        self.waiting.insert(token, waiting);
-        self.feed(Input::Ask {
-            token: Some(token),
-            target,
-            request,
-        });
-    }
-
-    fn feed(&mut self, input: Input) {
-        let Some((shard, _)) = &mut self.shard else { return };
-        let mut out = Vec::new();
-        shard.handle(input, self.now, &mut out);
-        shard.check();
-        self.outputs(out);
-    }
-
-    fn outputs(&mut self, outputs: Vec<Output>) {
-        for output in outputs {
-            self.note(&output);
-            match output {
-                Output::Reply { token, reply } => self.answered(token, reply),
-                Output::Load(key) => {
-                    let value = ready(reads::load(&self.store, SHARD, &key));
-                    self.feed(Input::Loaded { key, value });
-                }
-                Output::Scan(scan) => {
-                    let rows = ready(reads::scan(&self.store, SHARD, &scan));
-                    self.feed(Input::Scanned { scan, rows });
-                }
-                Output::Audit(place) => {
-                    let page = ready(reads::audit(&self.store, SHARD, &place));
-                    self.feed(Input::Audited(page));
-                }
-                Output::Commit(batch) => {
-                    assert!(self.commit.is_none(), "one commit in flight");
-                    self.commit = Some(batch);
-                }
-                Output::Announce { queue, run, task } => {
-                    let ticket = Ticket {
-                        run,
-                        scheduled_event_id: task.scheduled_event_id,
-                        attempt: task.attempt,
-                        shard: SHARD,
-                        scheduled_time: Timestamp::from_nanos(task.scheduled_time),
-                        priority: Priority::from_key(i32::from(task.priority)),
-                    };
-                    self.mail.push(Mail::ToQueue(queue, QueueInput::Announce(ticket)));
-                }
-                Output::HeldBack { queue, count, oldest } => {
-                    let input = QueueInput::HeldBack {
-                        shard: SHARD,
-                        count,
-                        oldest,
-                    };
-                    self.mail.push(Mail::ToQueue(queue, input));
-                }
-                Output::Index { run, update } => {
-                    let storage::visibility::Update::Upsert(record) = *update else {
-                        continue;
-                    };
-                    self.mail
-                        .push(Mail::ToShard(Message::Indexed(run, record.version)));
-                }
-                Output::Stop(_) => {
-                    self.shard = None;
-                    self.commit = None;
-                    self.lost_everything();
-                    self.recover();
-                    return;
-                }
-                Output::Drained | Output::GiveBack { .. } => {}
-                Output::Deliver { .. } => panic!("nothing here talks to another workflow"),
-            }
-        }
-    }
-
-    fn tell_queue(&mut self, key: &QueueKey, input: QueueInput) {
-        let now = self.now;
-        let queue = self
-            .queues
-            .entry(key.clone())
-            .or_insert_with(|| Queue::new(key, Arc::default(), now));
-        let mut out = Vec::new();
-        queue.handle(input, now, &mut out);
-        for output in out {
-            match output {
-                QueueOutput::Give { token, give } => {
-                    self.polls.remove(&token);
-                    let Given::Ticket(ticket) = give.task else {
-                        continue;
-                    };
-                    self.mail.push(Mail::Redeem(key.clone(), ticket));
-                }
-                QueueOutput::Empty(token) | QueueOutput::PollRefused(token) => {
-                    self.polls.remove(&token);
-                }
-                QueueOutput::Refuse { ticket, why } => {
-                    let why = match why {
-                        QueueRefusal::Full => Refusal::Full,
-                        QueueRefusal::StickyWorkerUnavailable => Refusal::StickyWorkerUnavailable,
-                        QueueRefusal::Draining => Refusal::Draining,
-                    };
-                    self.mail
-                        .push(Mail::ToShard(Message::Refused(key.clone(), ticket, why)));
-                }
-                QueueOutput::Credit { free, .. } => {
-                    self.mail.push(Mail::ToShard(Message::Credit(key.clone(), free)));
-                }
-                QueueOutput::QueryEnded { .. } | QueueOutput::Idle => {}
-            }
-        }
-    }
-
-    fn answered(&mut self, token: Token, reply: Result<Reply, AskError>) {
-        let Some(waiting) = self.waiting.remove(&token) else {
-            return;
-        };
-        match (waiting, reply) {
-            (Waiting::Start(id), Ok(Reply::Started(started))) => {
-                let known = self
-                    .model
-                    .runs
-                    .entry(id)
-                    .or_insert_with(|| started.run_id.clone());
-                assert_eq!(
-                    *known, started.run_id,
-                    "a start that is sent again gives the same run"
-                );
-            }
-            (Waiting::Signal(id, request), Ok(Reply::Signaled { .. })) => {
-                self.model.signals.entry(id).or_default().insert(request);
-            }
-            (Waiting::Begin(target), Ok(Reply::WorkflowTask(task))) => self.work(target, *task),
-            (Waiting::Begin(target), Ok(Reply::Activity(activity))) => self.act(target, &activity),
-            (Waiting::Complete { workflow, ends: true }, Ok(Reply::WorkflowTaskCompleted(_))) => {
-                assert!(self.model.ended.insert(workflow), "a workflow ends once");
-            }
-            _ => {}
-        }
-    }
-
-    // What is there.
-
-    fn stored(&self, target: &RunTarget, to: i64) -> Vec<(i64, bytes::Bytes)> {
+    pub(crate) fn stored(&self, target: &RunTarget, to: i64) -> Vec<(i64, bytes::Bytes)> {
         let Some(run_id) = target.run_id else {
             return Vec::new();
         };
@@ -685,7 +250,7 @@ impl World {
             .collect()
     }
 
-    fn events(&self, id: &str) -> Vec<HistoryEvent> {
+    pub(crate) fn events(&self, id: &str) -> Vec<HistoryEvent> {
         let run_id = self.model.runs.get(id).and_then(|run| run.parse().ok());
         let target = RunTarget {
             workflow: key(id),
@@ -702,10 +267,30 @@ impl World {
             .collect()
     }
 
-    fn is_closed(&self, id: &str) -> bool {
+    pub(crate) fn is_closed(&self, id: &str) -> bool {
         self.events(id)
             .last()
             .is_some_and(|event| event.event_type() == EventType::WorkflowExecutionCompleted)
+    }
+
+    /// Whether the signal is stored: in history, or waiting for the workflow task that is under way.
+    pub(crate) fn knows_signal(&self, id: &str, request: &str) -> bool {
+        if self.events(id).iter().any(|event| is_signal(event, request)) {
+            return true;
+        }
+        let Some(run_id) = self.model.runs.get(id).and_then(|run| run.parse().ok()) else {
+            return self.knows_newest(id);
+        };
+        let load = LoadKey::Run(key(id).run(run_id));
+        let state = ready(reads::load(&self.store, SHARD, &load)).expect("read");
+        let state = state.map(|bytes| engine::state::State::from_bytes(&bytes).expect("own state"));
+        state.is_some_and(|state| state.buffered.iter().any(|event| is_signal(event, request)))
+    }
+
+    /// Whether a run of the workflow is stored, of which no start was acknowledged.
+    fn knows_newest(&self, id: &str) -> bool {
+        let newest = ready(reads::load(&self.store, SHARD, &LoadKey::Current(key(id))));
+        newest.expect("read").is_some()
     }
 
     /// Compares what was acknowledged with what is stored.
@@ -728,7 +313,7 @@ impl World {
     }
 
     /// Takes the output into the digest.
-    fn note(&mut self, output: &Output) {
+    pub(crate) fn note(&mut self, output: &Output) {
         for byte in format!("{output:?}").bytes() {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
         }
@@ -740,7 +325,7 @@ fn is_signal(event: &HistoryEvent, request: &str) -> bool {
         Some(Attributes::WorkflowExecutionSignaledEventAttributes(a)) if a.request_id == request)
 }
 
-fn key(id: &str) -> WorkflowKey {
+pub(crate) fn key(id: &str) -> WorkflowKey {
     WorkflowKey {
         namespace_id: NAMESPACE,
         workflow_id: id.into(),
@@ -748,7 +333,7 @@ fn key(id: &str) -> WorkflowKey {
 }
 
 /// Takes the result of a future that needs nothing to wait for.
-fn ready<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("the memory store waits for nothing"),
