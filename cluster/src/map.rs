@@ -1,5 +1,7 @@
 //! The shard map: which range of the key space is which shard. Stored, versioned; never a modulus.
 
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
 use prost::Message;
 use proto::ids::ShardId;
 
@@ -12,6 +14,22 @@ pub struct ShardMap {
     /// In the order of their starts; the first starts at 0, each ends where the next one starts.
     #[prost(message, repeated, tag = "2")]
     pub ranges: Vec<Range>,
+    /// Ids from here on were never given to a shard; 0 in maps of before there were splits.
+    #[prost(uint32, tag = "3")]
+    pub next_shard: u32,
+}
+
+/// A change of the map that cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("find shard {0}: it is not in the map")]
+    Unknown(ShardId),
+    #[error("split shard {shard} at {at}: the point is not within it")]
+    Outside { shard: ShardId, at: u64 },
+    #[error("merge shards {0} and {1}: they are not neighbours")]
+    Apart(ShardId, ShardId),
+    #[error("name a new shard: all ids are used")]
+    NoIds,
 }
 
 /// One shard's range.
@@ -39,7 +57,84 @@ impl ShardMap {
                 }
             })
             .collect();
-        Self { version: 1, ranges }
+        Self {
+            version: 1,
+            ranges,
+            next_shard: shards,
+        }
+    }
+
+    /// Returns the map with this many new ids set aside, and the first of them. No id is used twice: what a retired
+    /// shard has left behind must not be taken for another one's.
+    pub fn reserve(&self, ids: u32) -> Result<(Self, ShardId), PlanError> {
+        let used = self.ranges.iter().map(|range| range.shard).max();
+        let first = used
+            .map_or(0, |shard| shard.saturating_add(1))
+            .max(self.next_shard);
+        let next_shard = first.checked_add(ids).ok_or(PlanError::NoIds)?;
+        let map = Self {
+            version: self.version + 1,
+            ranges: self.ranges.clone(),
+            next_shard,
+        };
+        Ok((map, ShardId(first)))
+    }
+
+    /// Returns the map in which two new shards, named by reserved ids, have taken the place of one: the left one
+    /// ends where the right one begins, at `at`.
+    pub fn split(&self, shard: ShardId, at: u64, left: ShardId, right: ShardId) -> Result<Self, PlanError> {
+        let place = self.place(shard)?;
+        let start = self.ranges[place].start;
+        let last = self.last_position(place);
+        if at <= start || at > last {
+            return Err(PlanError::Outside { shard, at });
+        }
+        let halves = [(start, left), (at, right)].map(|(start, shard)| Range {
+            start,
+            shard: shard.0,
+        });
+        Ok(self.replace(place..=place, halves))
+    }
+
+    /// Returns the map in which a new shard, named by a reserved id, has taken the place of two neighbours.
+    pub fn merge(&self, left: ShardId, right: ShardId, whole: ShardId) -> Result<Self, PlanError> {
+        let (from, to) = (self.place(left)?, self.place(right)?);
+        if to != from + 1 {
+            return Err(PlanError::Apart(left, right));
+        }
+        let start = self.ranges[from].start;
+        let whole = Range {
+            start,
+            shard: whole.0,
+        };
+        Ok(self.replace(from..=to, [whole]))
+    }
+
+    /// Returns the first and the last position of the shard.
+    #[must_use]
+    pub fn range(&self, shard: ShardId) -> Option<(u64, u64)> {
+        let place = self.place(shard).ok()?;
+        Some((self.ranges[place].start, self.last_position(place)))
+    }
+
+    fn place(&self, shard: ShardId) -> Result<usize, PlanError> {
+        let place = self.ranges.iter().position(|range| range.shard == shard.0);
+        place.ok_or(PlanError::Unknown(shard))
+    }
+
+    fn last_position(&self, place: usize) -> u64 {
+        let next = self.ranges.get(place + 1);
+        next.map_or(u64::MAX, |next| next.start - 1)
+    }
+
+    fn replace(&self, old: RangeInclusive<usize>, new: impl IntoIterator<Item = Range>) -> Self {
+        let mut ranges = self.ranges.clone();
+        ranges.splice(old, new);
+        Self {
+            version: self.version + 1,
+            ranges,
+            next_shard: self.next_shard,
+        }
     }
 
     /// Returns the shard that the position falls into.
@@ -57,11 +152,14 @@ impl ShardMap {
         self.ranges.iter().map(|range| ShardId(range.shard))
     }
 
-    /// Tells whether the ranges cover the key space, each once.
+    /// Tells whether the ranges cover the key space, each once, and no shard has two.
     #[must_use]
     pub fn is_sound(&self) -> bool {
+        let shards: BTreeSet<u32> = self.ranges.iter().map(|range| range.shard).collect();
         self.ranges.first().is_some_and(|first| first.start == 0)
             && self.ranges.windows(2).all(|pair| pair[0].start < pair[1].start)
+            && shards.len() == self.ranges.len()
+            && (self.next_shard == 0 || shards.last().is_none_or(|last| *last < self.next_shard))
     }
 }
 
@@ -80,5 +178,78 @@ mod tests {
         let map = ShardMap::even(2);
         assert_eq!(map.shard((1 << 63) - 1), ShardId(0));
         assert_eq!(map.shard(1 << 63), ShardId(1));
+    }
+
+    #[test]
+    fn split_and_merge_keep_every_other_position_where_it_was() {
+        let map = ShardMap::even(4);
+        let (reserved, first) = map.reserve(3).expect("ids");
+        assert_eq!((first, reserved.next_shard), (ShardId(4), 7));
+        let (start, last) = reserved.range(ShardId(1)).expect("a range");
+        let at = start + (last - start) / 3;
+        let split = reserved
+            .split(ShardId(1), at, ShardId(4), ShardId(5))
+            .expect("split");
+        assert!(split.is_sound() && split.version == map.version + 2);
+        assert_eq!(split.range(ShardId(4)), Some((start, at - 1)));
+        assert_eq!(split.range(ShardId(5)), Some((at, last)));
+        assert_eq!(split.range(ShardId(1)), None, "the parent is retired");
+        for position in [0, start - 1, last + 1, u64::MAX] {
+            assert_eq!(split.shard(position), map.shard(position), "{position}");
+        }
+        let merged = split.merge(ShardId(4), ShardId(5), ShardId(6)).expect("merged");
+        assert!(merged.is_sound());
+        assert_eq!(merged.range(ShardId(6)), Some((start, last)));
+    }
+
+    #[test]
+    fn changes_that_make_no_sense_are_refused() {
+        let map = ShardMap::even(2);
+        let (start, last) = map.range(ShardId(1)).expect("a range");
+        let split = |shard, at| map.split(shard, at, ShardId(2), ShardId(3)).err();
+        let outside = |at| PlanError::Outside {
+            shard: ShardId(1),
+            at,
+        };
+        assert_eq!(split(ShardId(1), start), Some(outside(start)));
+        assert_eq!(split(ShardId(1), start - 1), Some(outside(start - 1)));
+        assert_eq!(split(ShardId(1), last), None, "the right half has one position");
+        assert_eq!(split(ShardId(9), 5), Some(PlanError::Unknown(ShardId(9))));
+        let apart = map.merge(ShardId(1), ShardId(0), ShardId(2)).err();
+        assert_eq!(apart, Some(PlanError::Apart(ShardId(1), ShardId(0))));
+        let full = ShardMap {
+            next_shard: u32::MAX,
+            ..map.clone()
+        };
+        assert_eq!(full.reserve(1).err(), Some(PlanError::NoIds));
+    }
+
+    #[test]
+    fn ids_are_never_used_twice() {
+        let mut map = ShardMap::even(1);
+        let mut seen = BTreeSet::from([0]);
+        for _ in 0..50 {
+            let (reserved, first) = map.reserve(3).expect("ids");
+            let [left, right, whole] = [0, 1, 2].map(|n| ShardId(first.0 + n));
+            assert!([left, right, whole].into_iter().all(|id| seen.insert(id.0)));
+            let only = ShardId(reserved.ranges[0].shard);
+            let split = reserved.split(only, 1 << 63, left, right).expect("split");
+            map = split.merge(left, right, whole).expect("merged");
+            assert!(map.is_sound());
+        }
+        // A map of before there were splits knows its ids by its shards.
+        let old = ShardMap {
+            next_shard: 0,
+            ..ShardMap::even(8)
+        };
+        assert!(old.is_sound());
+        assert_eq!(old.reserve(1).expect("ids").1, ShardId(8));
+    }
+
+    #[test]
+    fn shard_with_two_ranges_is_unsound() {
+        let mut map = ShardMap::even(3);
+        map.ranges[2].shard = 0;
+        assert!(!map.is_sound());
     }
 }
