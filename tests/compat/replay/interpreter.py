@@ -27,6 +27,8 @@ class Interpreter:
         # What was started, by its event; kept so that it can be canceled and is not collected.
         self._started: dict[int, Any] = {}
         self._background: list[asyncio.Task[None]] = []
+        # Updates by their ids: one that is handled has been accepted.
+        self._accepted: set[str] = set()
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> None:
@@ -44,9 +46,10 @@ class Interpreter:
     async def on_update(self, name: str, args: Sequence[RawValue]) -> None:
         info = workflow.current_update_info()
         assert info
-        completed_in, well = self._plan.updates.get(info.id, (1 << 62, True))
-        await self._until(lambda: completed_in <= _task())
-        if not well:
+        self._accepted.add(info.id)
+        end = self._plan.updates.get(info.id)
+        await self._until(lambda: end is not None and end.task <= _task() and end.accepted <= self._accepted)
+        if end and not end.well:
             raise ApplicationError("as recorded")
 
     async def _until(self, condition: Callable[[], bool]) -> None:

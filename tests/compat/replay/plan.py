@@ -39,11 +39,22 @@ class Step:
 
 
 @dataclass
+class Completion:
+    """How an update was completed."""
+
+    task: int
+    """In which workflow task, by its started event."""
+    accepted: frozenset[str]
+    """The updates that had been accepted by then: a handler that was quicker would change the order of messages."""
+    well: bool
+
+
+@dataclass
 class Plan:
-    """The commands of each workflow task, by its started event; when each update was completed, and whether well."""
+    """The commands of each workflow task, by its started event, and how each update was completed."""
 
     tasks: dict[int, list[Step]] = field(default_factory=dict)
-    updates: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    updates: dict[str, Completion] = field(default_factory=dict)
 
     @staticmethod
     def of(history: dict[str, Any]) -> "Plan":
@@ -60,7 +71,8 @@ class Plan:
             elif event_type == "WORKFLOW_EXECUTION_UPDATE_COMPLETED":
                 update_id = update_ids[int(attributes["acceptedEventId"])]
                 completed_in = _task_before(history, event_id)
-                plan.updates[update_id] = (completed_in, "success" in attributes.get("outcome", {}))
+                well = "success" in attributes.get("outcome", {})
+                plan.updates[update_id] = Completion(completed_in, frozenset(update_ids.values()), well)
             elif event_type in _COMMAND_EVENTS and started:
                 plan.tasks.setdefault(started, []).append(Step(event_type, event_id, attributes))
         return plan
