@@ -24,6 +24,8 @@ struct Held {
     cursor: Bytes,
     /// About how many.
     count: u64,
+    /// How many the queue knows of.
+    told: u64,
     oldest: Timestamp,
     credit: usize,
     scanning: bool,
@@ -49,6 +51,8 @@ pub(crate) struct ReadyTasks {
 
 /// A ticket that is not redeemed for this long may be lost.
 const QUIET: Duration = Duration::from_secs(10);
+/// A queue hears of this part more of what is held back for it: what it shows is that near the truth.
+const GROWTH_UNTOLD: u64 = 64;
 /// The longest time between two sweeps.
 const SWEEP_LAST: Duration = Duration::from_secs(160);
 
@@ -86,11 +90,10 @@ impl ReadyTasks {
         for row in rows {
             let (queue, run, task) = codec::read_ready(&row.key, &row.value)?;
             self.found = true;
-            if let Some(held) = self.held.get(&queue) {
+            if let Some(held) = self.held.get_mut(&queue) {
                 // Its tasks come as it gives credit, which it is asked for again; go on behind them.
                 let from = codec::after_prefix(&codec::ready_prefix(&queue));
-                let (count, oldest) = (held.count.max(1), held.oldest);
-                out.push(Output::HeldBack { queue, count, oldest });
+                held.tell(queue, out);
                 return self.end_sweep(from, now, out);
             }
             next = Some(after(&row.key));
@@ -130,13 +133,7 @@ impl ReadyTasks {
         // The scan of a starting shard counts what it has not come to.
         held.count += u64::from(is_counted);
         held.missed |= held.scanning;
-        if held.count.is_power_of_two() {
-            out.push(Output::HeldBack {
-                queue,
-                count: held.count,
-                oldest: held.oldest,
-            });
-        }
+        held.tell_growth(queue, out);
     }
 
     /// A queue has no room for this one.
@@ -153,13 +150,7 @@ impl ReadyTasks {
         }
         held.count += 1;
         held.credit = 0;
-        if held.count.is_power_of_two() {
-            out.push(Output::HeldBack {
-                queue,
-                count: held.count,
-                oldest: held.oldest,
-            });
-        }
+        held.tell_growth(queue, out);
     }
 
     /// A queue takes `free` more tickets.
@@ -212,8 +203,7 @@ impl ReadyTasks {
         } else if held.credit > 0 {
             held.scan(queue, out);
         } else {
-            let (count, oldest) = (held.count.max(1), held.oldest);
-            out.push(Output::HeldBack { queue, count, oldest });
+            held.tell(queue, out);
         }
         Ok(())
     }
@@ -240,9 +230,8 @@ impl ReadyTasks {
             }
         }
         for queue in counted {
-            if let Some(held) = self.held.get(&queue) {
-                let (count, oldest) = (held.count, held.oldest);
-                out.push(Output::HeldBack { queue, count, oldest });
+            if let Some(held) = self.held.get_mut(&queue) {
+                held.tell(queue, out);
             }
         }
         if full {
@@ -281,10 +270,26 @@ impl Held {
         Self {
             cursor,
             count: 0,
+            told: 0,
             oldest,
             credit: 0,
             scanning: false,
             missed: false,
+        }
+    }
+
+    /// Tells the queue how many are held back.
+    fn tell(&mut self, queue: QueueKey, out: &mut Vec<Output>) {
+        // Zero would say that nothing is held back, which is known only when the rows have been read to their end.
+        let (count, oldest) = (self.count.max(1), self.oldest);
+        self.told = count;
+        out.push(Output::HeldBack { queue, count, oldest });
+    }
+
+    /// Tells it if what it knows is too old: each task would be a message for each.
+    fn tell_growth(&mut self, queue: QueueKey, out: &mut Vec<Output>) {
+        if self.count > self.told + self.told / GROWTH_UNTOLD {
+            self.tell(queue, out);
         }
     }
 
@@ -412,5 +417,19 @@ mod tests {
             limit: 10,
         };
         assert!(matches!(out.last(), Some(Output::Scan(last)) if *last == scan));
+    }
+
+    #[test]
+    fn a_queue_knows_about_how_many_are_held_back_while_they_grow() {
+        const HELD: u64 = 20_000;
+        let mut ready = ReadyTasks::default();
+        let mut out = Vec::new();
+        ready.refused(queue(), &run(), &task(0), &mut out);
+        for count in 2..=HELD {
+            ready.announce(queue(), run(), task(1), &mut out);
+            let told = last_held_back(&out).expect("told");
+            assert!(told * 100 >= count * 98, "{told} were told of {count}");
+        }
+        assert!(out.len() < 500, "{} messages for {HELD} tasks", out.len());
     }
 }

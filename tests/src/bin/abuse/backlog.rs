@@ -39,7 +39,7 @@ const GROWTH_MAX: u64 = 1 << 30;
 /// How far the number that is shown may be from the true one, in percent.
 const COUNT_OFF_MAX: usize = 2;
 /// Word of what shards hold back is on its way; after a start they count it first.
-const SHOWN_MAX: Duration = Duration::from_secs(45);
+const SHOWN_MAX: Duration = Duration::from_secs(5);
 const AGE_OFF_MAX: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
