@@ -389,10 +389,8 @@ impl Queues {
             Some(rate) => rates.insert(key.clone(), rate),
             None => rates.remove(key),
         };
-        if let Some(handle) = handles.get(key)
-            && handle.set_rate(rate).is_err()
-        {
-            tracing::warn!(queue = %key.name, "queue is too busy to be told its rate");
+        if let Some(handle) = handles.get(key) {
+            handle.set_rate(rate);
         }
     }
 
@@ -439,8 +437,7 @@ impl Queues {
         let handle = matching::actor::start(arbiter, key.clone(), &self.config, hooks);
         let rates = self.rates.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(rate) = rates.get(key) {
-            // Its mailbox is empty yet.
-            handle.set_rate(Some(*rate)).ok();
+            handle.set_rate(Some(*rate));
         }
         handle
     }

@@ -208,9 +208,10 @@ impl QueueHandle {
         self.send(Message::Input(Input::WorkerShutdown { worker_instance_key }))
     }
 
-    /// Sets the dispatch rate of the API, tasks a second; `None` unsets it.
-    pub fn set_rate(&self, rate: Option<f64>) -> Result<(), AskError> {
-        self.send(Message::Input(Input::SetRate(rate)))
+    /// Sets the dispatch rate of the API, tasks a second; `None` unsets it. The last one counts, however full the
+    /// mailbox is.
+    pub fn set_rate(&self, rate: Option<f64>) {
+        self.0.wake_if(self.0.returns.rate(rate));
     }
 
     /// Ends all that waits, and all that still comes; returns when it is done.

@@ -22,6 +22,8 @@ pub(crate) struct Returns(Mutex<Left>);
 pub(crate) struct Left {
     pub(crate) futures: Vec<Return>,
     shards: BTreeMap<ShardId, News>,
+    /// The last rate that the API has set, or unset.
+    rate: Option<Option<f64>>,
 }
 
 /// What comes back from a future that was dropped.
@@ -79,9 +81,14 @@ impl Returns {
         self.change(|left| left.tell(shard, News::Said { count, oldest }))
     }
 
+    /// Keeps the rate of the API until the actor takes it, the last one if there are several; as `add`.
+    pub(crate) fn rate(&self, rate: Option<f64>) -> bool {
+        self.change(|left| left.rate = Some(rate))
+    }
+
     fn change(&self, change: impl FnOnce(&mut Left)) -> bool {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = left.futures.is_empty() && left.shards.is_empty();
+        let was_empty = left.futures.is_empty() && left.shards.is_empty() && left.rate.is_none();
         change(&mut left);
         was_empty
     }
@@ -94,13 +101,14 @@ impl Left {
         }
     }
 
-    /// Returns what the queue is to hear of shards.
+    /// Returns what the queue is to hear of shards, and of its rate.
     pub(crate) fn news(&mut self) -> impl Iterator<Item = Input> + use<> {
-        std::mem::take(&mut self.shards)
+        let shards = std::mem::take(&mut self.shards)
             .into_iter()
             .map(|(shard, news)| match news {
                 News::Missed { count, oldest } => Input::Missed { shard, count, oldest },
                 News::Said { count, oldest } => Input::HeldBack { shard, count, oldest },
-            })
+            });
+        shards.chain(self.rate.take().map(Input::SetRate))
     }
 }

@@ -18,7 +18,7 @@ use perdure_matching::{
     handle::{Ended, Notice, Polled, QueryAnswer},
     output::{Given, Refusal},
 };
-use proto::ids::ShardId;
+use proto::ids::{QueueKey, ShardId, TaskKind};
 
 use self::stand::{START, Stand, begin, key, poller, query, run, stand, ticket, ticket_of};
 
@@ -220,6 +220,26 @@ fn shards_whose_word_found_the_mailbox_full_get_credit() {
             assert_eq!(notice, Notice::Credit { shard, free });
             stand.queue.held_back(shard, 0, START).expect("alive");
         }
+    });
+}
+
+#[test]
+fn a_rate_set_while_the_mailbox_is_full_is_heeded() {
+    run(async || {
+        let config = Config {
+            mailbox_messages_max: NonZeroUsize::new(4).expect("some"),
+            ..Config::default()
+        };
+        let key = QueueKey {
+            kind: TaskKind::Activity,
+            ..key(false)
+        };
+        let stand = Stand::of(key, config, 64);
+        stand.queue.set_rate(Some(7.0));
+        while stand.queue.withdraw(ticket(1).id()).is_ok() {}
+        stand.queue.set_rate(Some(3.0));
+        tokio::task::yield_now().await;
+        assert_eq!(stand.queue.view().await.expect("alive").rate.api, Some(3.0));
     });
 }
 

@@ -44,6 +44,11 @@ pub(super) struct Stand {
 
 impl Stand {
     pub(super) fn new(sticky: bool, config: Config, notices_max: usize) -> Self {
+        Self::of(key(sticky), config, notices_max)
+    }
+
+    /// A queue of this key.
+    pub(super) fn of(key: QueueKey, config: Config, notices_max: usize) -> Self {
         let (notices_tx, notices) = mpsc::channel(notices_max);
         let (ended_tx, ended) = oneshot::channel();
         let metrics = Arc::new(Metrics::default());
@@ -61,7 +66,7 @@ impl Stand {
                 let _ = ended_tx.send(how);
             }),
         };
-        let queue = start(&Arbiter::current(), key(sticky), &Arc::new(config), hooks);
+        let queue = start(&Arbiter::current(), key, &Arc::new(config), hooks);
         Self {
             queue,
             notices,
