@@ -58,7 +58,7 @@ pub enum OpenError {
     #[error(transparent)]
     Config(#[from] InvalidConfig),
     #[error(
-        "open keyspace {keyspace}: its schema has version {found}, this release needs {needed}; run `perdure schema setup`"
+        "open keyspace {keyspace}: its schema has version {found}, this release needs {needed}; set it up with `autoSetup` or the schema that this release has"
     )]
     Schema {
         keyspace: String,

@@ -11,6 +11,7 @@ use proto::ids::{NodeId, ShardId};
 use scylla::{
     client::execution_profile::ExecutionProfileHandle,
     errors::{DbError, ExecutionError, RequestAttemptError},
+    response::query_result::QueryResult,
     statement::{Consistency, prepared::PreparedStatement},
 };
 
@@ -144,9 +145,20 @@ impl Shards {
             if part.to.is_some_and(|to| to <= part.from) {
                 continue;
             }
-            match self.part(link, part, limit - found.len(), &mut found).await {
-                Ok(None) => {}
-                Ok(Some(next)) => parts.push((next, to, halved)),
+            let page = (limit - found.len()).min(PAGE_ROWS);
+            match self.part(link, part, page).await {
+                Ok(result) => {
+                    let result = rows(result)?;
+                    let columns = typed::<(&[u8], Option<&[u8]>)>(&result)?;
+                    let is_full = columns.len() == page;
+                    found.extend(columns.into_iter().map(|(key, value)| Row {
+                        key: own(key),
+                        value: own(value.unwrap_or_default()),
+                    }));
+                    if let Some(last) = found.last().filter(|_| is_full) {
+                        parts.push((after(&last.key), to, halved));
+                    }
+                }
                 Err(error) if too_many_tombstones(&error) && halved < HALVES_MAX => {
                     let middle = part.middle();
                     parts.push((middle.clone(), to, halved + 1));
@@ -161,42 +173,23 @@ impl Shards {
         Ok(found)
     }
 
-    /// Reads one page of a range; returns where the next one begins, if there may be one.
-    async fn part(
-        &self,
-        link: &Link,
-        range: Range<'_>,
-        limit: usize,
-        found: &mut Vec<Row>,
-    ) -> Result<Option<Bytes>, ExecutionError> {
-        let page = limit.min(PAGE_ROWS);
+    /// Reads at most `page` rows of a range.
+    async fn part(&self, link: &Link, range: Range<'_>, page: usize) -> Result<QueryResult, ExecutionError> {
         let count = i32::try_from(page).unwrap_or(i32::MAX);
         let (shard, kind) = (id(range.shard), kind(range.table));
         let session = link.session();
-        let result = match range.to {
+        match range.to {
             Some(to) => {
                 session
                     .execute_unpaged(&self.range, (shard, kind, range.from, to, count))
-                    .await?
+                    .await
             }
             None => {
                 session
                     .execute_unpaged(&self.range_open, (shard, kind, range.from, count))
-                    .await?
+                    .await
             }
-        };
-        let before = found.len();
-        // The columns are those of the prepared statement: anything else is a bug, and shows as no rows.
-        if let Ok(result) = rows(result)
-            && let Ok(columns) = typed::<(&[u8], Option<&[u8]>)>(&result)
-        {
-            found.extend(columns.into_iter().map(|(key, value)| Row {
-                key: own(key),
-                value: own(value.unwrap_or_default()),
-            }));
         }
-        let full = found.len() - before == page;
-        Ok(found.last().filter(|_| full).map(|row| after(&row.key)))
     }
 
     async fn fence(
