@@ -17,7 +17,7 @@ use std::{
 const USAGE: &str = "cargo xtask TASK
 
   verify    formatting and lints
-  test      all tests: unit, property, simulation, golden histories replayed by a real SDK, then real SDK workers
+  test      all tests: unit, property, simulation, the storage suite on a real Cassandra, golden histories replayed by a real SDK, then real SDK workers
             and the official server beside ours, the SDKs' own test environments, abuse, and crashes under load
   order     start the server and run the example order workflow on it
   replay    only the replay of the golden histories
@@ -26,6 +26,8 @@ const USAGE: &str = "cargo xtask TASK
   sdk       only the SDKs' own test environments; further arguments go to tests/compat/sdk.py
   abuse     only the clients that misbehave; further arguments go to it
   chaos     only the crashes under load; further arguments go to it
+  cassandra-suite
+            only the storage suite on a real Cassandra node
   cassandra start real Cassandra nodes, as many as the argument says, on port 9042 until ENTER is pressed";
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "sdk" => build().and_then(|()| sdk(&rest)),
         "abuse" => build().and_then(|()| program("abuse", &rest)),
         "chaos" => build().and_then(|()| program("chaos", &rest)),
+        "cassandra-suite" => cassandra_suite(),
         "cassandra" => cassandra(&rest),
         _ => Err(USAGE.to_owned()),
     };
@@ -70,6 +73,7 @@ fn verify() -> Result<(), String> {
 fn test() -> Result<(), String> {
     cargo(&["test", "--workspace", "--locked"])?;
     simulate()?;
+    cassandra_suite()?;
     replay()?;
     build()?;
     compat(&[])?;
@@ -163,6 +167,30 @@ fn program(name: &str, args: &[String]) -> Result<(), String> {
 }
 
 /// Runs Cassandra nodes by hand.
+/// Runs the tests of the store on Cassandra, with a real node that is theirs alone.
+fn cassandra_suite() -> Result<(), String> {
+    let data = target().join("cassandra/suite");
+    let cluster = launcher::Cluster::start(&target(), &data, &launcher::Options::default())
+        .map_err(|error| error.to_string())?;
+    let address = cluster.addresses().first().copied();
+    let address = address.ok_or("Cassandra has started no node")?;
+    let mut test = Command::new(cargo_program());
+    test.args([
+        "test",
+        "--locked",
+        "--package",
+        "perdure-storage",
+        "--features",
+        "cassandra,suite",
+        "--lib",
+        "--test",
+        "cassandra",
+    ]);
+    run(test
+        .env("PERDURE_CASSANDRA", address.to_string())
+        .current_dir(root()))
+}
+
 fn cassandra(args: &[String]) -> Result<(), String> {
     let nodes = args.first().map_or(Ok(1), |count| count.parse());
     let nodes = nodes.map_err(|_| format!("cassandra wants a number of nodes\n\n{USAGE}"))?;

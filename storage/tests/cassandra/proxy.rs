@@ -34,6 +34,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     mode: watch::Sender<Mode>,
     open: Arc<AtomicUsize>,
+    lost: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -42,7 +43,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let mode = watch::Sender::new(Mode::Pass);
         let open = Arc::new(AtomicUsize::new(0));
-        let (watcher, counter) = (mode.clone(), Arc::clone(&open));
+        let lost = Arc::new(AtomicUsize::new(0));
+        let (watcher, counter, losses) = (mode.clone(), Arc::clone(&open), Arc::clone(&lost));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *watcher.borrow() == Mode::Gone {
@@ -53,10 +55,21 @@ impl Proxy {
                 };
                 client.set_nodelay(true).unwrap();
                 server.set_nodelay(true).unwrap();
-                tokio::spawn(forward(client, server, watcher.subscribe(), Arc::clone(&counter)));
+                let way = forward(client, server, watcher.subscribe(), Arc::clone(&losses));
+                let counter = Arc::clone(&counter);
+                tokio::spawn(async move {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    way.await;
+                    counter.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { address, mode, open }
+        Self {
+            address,
+            mode,
+            open,
+            lost,
+        }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -67,27 +80,30 @@ impl Proxy {
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
+
+    /// Pieces of replies that were lost so far.
+    pub(crate) fn lost(&self) -> usize {
+        self.lost.load(Ordering::Relaxed)
+    }
 }
 
-async fn forward(client: TcpStream, server: TcpStream, mode: watch::Receiver<Mode>, open: Arc<AtomicUsize>) {
-    open.fetch_add(1, Ordering::Relaxed);
+async fn forward(client: TcpStream, server: TcpStream, mode: watch::Receiver<Mode>, lost: Arc<AtomicUsize>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut gone = mode.clone();
     tokio::select! {
-        () = copy(from_client, to_server, mode.clone(), false) => {}
-        () = copy(from_server, to_client, mode, true) => {}
+        () = copy(from_client, to_server, mode.clone(), None) => {}
+        () = copy(from_server, to_client, mode, Some(lost)) => {}
         _ = gone.wait_for(|mode| *mode == Mode::Gone) => {}
     }
-    open.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Copies until one side ends or the mode ends it.
+/// Copies until one side ends or the mode ends it. Replies may get lost, which is counted.
 async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
-    replies: bool,
+    lost: Option<Arc<AtomicUsize>>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -98,7 +114,10 @@ async fn copy(
         let Ok(now) = mode.wait_for(|mode| *mode != Mode::Stall).await.map(|mode| *mode) else {
             return;
         };
-        if now == Mode::LoseReplies && replies {
+        if now == Mode::LoseReplies
+            && let Some(lost) = &lost
+        {
+            lost.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         if to.write_all(&buffer[..count]).await.is_err() {
