@@ -134,9 +134,13 @@ fn a_registry_write_whose_reply_is_lost_is_settled() {
         };
         for expected in 0..3 {
             proxy.set(Mode::LoseReplies);
-            let sender = store.clone();
+            let (sender, lost) = (store.clone(), proxy.lost());
             let written = tokio::spawn(async move { sender.write(vec![write(expected)]).await });
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            let begun = Instant::now();
+            while proxy.lost() == lost {
+                assert!(begun.elapsed() < Duration::from_secs(15), "no reply comes");
+                tokio::task::yield_now().await;
+            }
             proxy.set(Mode::Pass);
             written.await.unwrap().unwrap();
             let entry = store.get(RegistryTable::Cluster, b"k").await.unwrap().unwrap();
