@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod host;
+pub mod leases;
 pub mod map;
 pub mod router;
 
