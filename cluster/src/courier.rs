@@ -111,13 +111,14 @@ fn ready_task(queue: &QueueKey, ticket: &Ticket) -> ReadyTask {
 }
 
 impl Courier for NodeCourier {
-    fn announce(&self, shard: ShardId, queue: QueueKey, run: RunKey, task: ReadyTask) {
+    fn announce(&self, shard: ShardId, queue: QueueKey, run: RunKey, task: ReadyTask, durable: Timestamp) {
         let ticket = Ticket {
             run,
             scheduled_event_id: task.scheduled_event_id,
             attempt: task.attempt,
             shard,
             scheduled_time: Timestamp::from_nanos(task.scheduled_time),
+            durable,
             priority: Priority::from_key(i32::from(task.priority)),
         };
         let Ok(handle) = self.router.queue(&queue) else {

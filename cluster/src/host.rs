@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
@@ -21,6 +21,7 @@ use shard::{
     shard::Setup,
 };
 use storage::{
+    counted::{CountedIndex, CountedStore},
     error::StoreError,
     registry::{Registry, RegistryError, RegistryTable, RegistryWrite},
     shard::ShardStore,
@@ -36,6 +37,7 @@ use crate::{
     courier::NodeCourier,
     indexer::Indexer,
     map::ShardMap,
+    metrics::NodeMetrics,
     quarantine::Quarantine,
     router::{Inner, Router, now},
 };
@@ -102,17 +104,17 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         notices,
         rates: RwLock::default(),
     };
+    let metrics = NodeMetrics::default();
     let router = Router(Arc::new(Inner {
         node: parts.node,
         map,
-        store: parts.store,
+        store: Arc::new(CountedStore::new(parts.store, Arc::clone(&metrics.store))),
         registry: parts.registry,
-        visibility: parts.visibility,
+        visibility: Arc::new(CountedIndex::new(parts.visibility, Arc::clone(&metrics.store))),
         shards: watch::Sender::new(Arc::default()),
         queues,
         namespaces: RwLock::new(parts.namespaces),
-        shard_metrics: Arc::default(),
-        queue_metrics: Arc::default(),
+        metrics,
     }));
     let indexer = Indexer::start(router.clone());
     let courier = Arc::new(NodeCourier::new(router.clone(), indexer));
@@ -266,6 +268,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 Some((shard, ended)) = ended.recv() => {
+                    self.router.0.metrics.node.ended();
                     if self.is_over(shard, ended) {
                         continue;
                     }
@@ -309,6 +312,7 @@ impl Keeper {
     /// Takes the lease and starts the actor.
     async fn take_up(&self, id: ShardId) -> Result<(), StoreError> {
         let inner = &self.router.0;
+        let begun = Instant::now();
         let lease = inner.store.acquire(id, &inner.node).await?;
         let setup = Setup {
             id,
@@ -330,7 +334,7 @@ impl Keeper {
             store: Arc::clone(&inner.store),
             lease,
             courier: self.courier.clone(),
-            metrics: Arc::clone(&inner.shard_metrics),
+            metrics: Arc::clone(&inner.metrics.shards),
             // The channel holds two notices of every shard: it is full only when the keeper is gone.
             ended: Box::new(move |shard, how| {
                 let _ = ended.try_send((shard, how));
@@ -343,6 +347,7 @@ impl Keeper {
             next.insert(id, handle);
             *shards = Arc::new(next);
         });
+        inner.metrics.node.took_up(begun.elapsed());
         Ok(())
     }
 }
@@ -420,11 +425,14 @@ impl Queues {
         key.hash(&mut hash);
         let arbiters = self.arbiters.len() as u64;
         let arbiter = &self.arbiters[usize::try_from(hash.finish() % arbiters).unwrap_or(0)];
+        let namespaces = router.namespaces();
+        let namespace = namespaces.find(key.namespace_id);
         let weak = Arc::downgrade(&router.0);
         let hooks = matching::handle::Hooks {
             clock: Arc::new(now),
             notices: self.notices.clone(),
-            metrics: Arc::clone(&router.0.queue_metrics),
+            metrics: Arc::clone(&router.0.metrics.queues),
+            namespace: namespace.map_or_else(|| "".into(), |entry| entry.namespace.name.as_str().into()),
             ended: Box::new(move |queue, ended| {
                 if let (Some(inner), QueueEnded::Panicked) = (weak.upgrade(), ended) {
                     let shards = Arc::clone(&inner.shards.borrow());

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use proto::ids::{RunKey, ShardId};
@@ -20,10 +20,17 @@ const BATCH_RECORDS_MAX: usize = 500;
 /// How long until the index is tried again after an error.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A record that waits, and since when.
+struct Waiting {
+    shard: ShardId,
+    update: Update,
+    since: Instant,
+}
+
 /// Records on their way to the index. Each shard bounds its own.
 #[derive(Default)]
 pub(crate) struct Indexer {
-    waiting: Mutex<HashMap<RunKey, (ShardId, Update)>>,
+    waiting: Mutex<HashMap<RunKey, Waiting>>,
     arrived: Notify,
 }
 
@@ -41,9 +48,10 @@ impl Indexer {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = waiting
             .get(&run)
-            .is_none_or(|(_, known)| version(known) <= version(&update));
+            .is_none_or(|known| version(&known.update) <= version(&update));
         if newest {
-            waiting.insert(run, (shard, update));
+            let since = Instant::now();
+            waiting.insert(run, Waiting { shard, update, since });
         }
         if waiting.len() == 1 {
             self.arrived.notify_one();
@@ -60,7 +68,7 @@ impl Indexer {
         }
     }
 
-    fn take(&self) -> Option<HashMap<RunKey, (ShardId, Update)>> {
+    fn take(&self) -> Option<HashMap<RunKey, Waiting>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
             return None;
@@ -76,15 +84,18 @@ impl Indexer {
         )
     }
 
-    async fn write(&self, router: &Router, batch: HashMap<RunKey, (ShardId, Update)>) {
-        let updates: Vec<_> = batch.values().map(|(_, update)| update.clone()).collect();
+    async fn write(&self, router: &Router, batch: HashMap<RunKey, Waiting>) {
+        let updates: Vec<_> = batch.values().map(|record| record.update.clone()).collect();
         while let Err(error) = router.visibility().apply(updates.clone()).await {
             tracing::warn!(%error, "visibility records not written");
             tokio::time::sleep(RETRY).await;
         }
         let mut done: HashMap<ShardId, Vec<(RunKey, u64)>> = HashMap::new();
-        for (run, (shard, update)) in batch {
-            done.entry(shard).or_default().push((run, version(&update)));
+        for (run, record) in batch {
+            let metrics = &router.metrics().node;
+            metrics.indexed(&record.update, record.since.elapsed());
+            let runs = done.entry(record.shard).or_default();
+            runs.push((run, version(&record.update)));
         }
         for (shard, runs) in done {
             router.tell(shard, Input::Indexed { runs });

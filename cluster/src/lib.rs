@@ -7,6 +7,7 @@ pub mod config;
 pub mod host;
 pub mod leases;
 pub mod map;
+pub mod metrics;
 pub mod router;
 
 mod courier;

@@ -25,7 +25,7 @@ pub use shard::{input::RunTarget, output::AskError};
 use storage::{registry::Registry, shard::ShardStore, visibility::VisibilityIndex};
 use tokio::sync::watch;
 
-use crate::{host::Queues, map::ShardMap};
+use crate::{host::Queues, map::ShardMap, metrics::NodeMetrics};
 
 /// How long a request waits for a shard that is being taken up.
 const SHARD_WAIT: Duration = Duration::from_secs(5);
@@ -44,8 +44,17 @@ pub(crate) struct Inner {
     pub(crate) shards: watch::Sender<Arc<HashMap<ShardId, ShardHandle>>>,
     pub(crate) queues: Queues,
     pub(crate) namespaces: RwLock<Namespaces>,
-    pub(crate) shard_metrics: Arc<shard::metrics::Metrics>,
-    pub(crate) queue_metrics: Arc<matching::metrics::Metrics>,
+    pub(crate) metrics: NodeMetrics,
+}
+
+tokio::task_local! {
+    /// When the call was received that this task answers.
+    static RECEIVED: Timestamp;
+}
+
+/// Runs what answers a call that was received at the time: what it asks of shards is measured from then on.
+pub async fn answering<F: Future>(received: Timestamp, call: F) -> F::Output {
+    RECEIVED.scope(received, call).await
 }
 
 impl Router {
@@ -76,11 +85,12 @@ impl Router {
         let mut shards = self.0.shards.subscribe();
         let (mut target, mut request) = (target, request);
         let mut give_up = tokio::time::Instant::now() + SHARD_WAIT;
+        let received = RECEIVED.try_with(|received| *received).unwrap_or_else(|_| now());
         loop {
             let handle = shards.borrow_and_update().get(&id).cloned();
             if let Some(handle) = handle {
                 let waits = may_wait(&request).then(|| (target.clone(), request.clone()));
-                match (handle.ask(target, request).await, waits) {
+                match (handle.ask(target, request, received).await, waits) {
                     // It waited at a shard that let go: it waits on at the next owner.
                     (Ok(Err(AskError::Moved)), Some(kept)) => {
                         (target, request) = kept;
@@ -170,13 +180,14 @@ impl Router {
     }
 
     #[must_use]
-    pub fn shard_metrics(&self) -> &Arc<shard::metrics::Metrics> {
-        &self.0.shard_metrics
+    pub fn metrics(&self) -> &NodeMetrics {
+        &self.0.metrics
     }
 
-    #[must_use]
-    pub fn queue_metrics(&self) -> &Arc<matching::metrics::Metrics> {
-        &self.0.queue_metrics
+    /// Returns the shard if it runs on this node and answers.
+    pub async fn shard_view(&self, id: ShardId) -> Option<ShardView> {
+        let handle = self.0.shards.borrow().get(&id).cloned()?;
+        handle.view().await.ok()
     }
 
     /// Returns the shards of this node that answer.

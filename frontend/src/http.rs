@@ -51,8 +51,6 @@ async fn ready(State(frontend): State<Arc<Frontend>>) -> Response {
 }
 
 async fn metrics(State(frontend): State<Arc<Frontend>>) -> Response {
-    let samples = frontend.router.queue_metrics().snapshot();
-    let mut text = frontend.metrics.text(&samples);
-    text.push_str(&debug::shard_metrics(&frontend));
+    let text = frontend.metrics.text(&frontend.router.metrics().samples());
     ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -3,17 +3,18 @@
 //! Counters are exported as gauges: the names must not get the suffix `_total`.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write,
     sync::{Arc, atomic::AtomicU64},
     time::Instant,
 };
 
-use matching::metrics::{BUCKETS_MS, LatencySnapshot, Sample, Value};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use proto::metrics::{Kind, Metric, Sample, Scale, Series, Value};
 use tonic::Code;
 
 use crate::{error::Error, status};
@@ -22,7 +23,6 @@ use crate::{error::Error, status};
 type Count = Gauge<u64, AtomicU64>;
 
 const SERVICE: &str = "frontend";
-const MILLIS_PER_SECOND: f64 = 1_000.0;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOperation {
@@ -98,8 +98,7 @@ impl Default for Metrics {
 }
 
 fn time_buckets() -> Histogram {
-    #[expect(clippy::cast_precision_loss, reason = "bounds are small")]
-    Histogram::new(BUCKETS_MS.iter().map(|millis| *millis as f64 / MILLIS_PER_SECOND))
+    Histogram::new(Scale::Time.bounds().iter().map(|bound| Scale::Time.shown(*bound)))
 }
 
 impl Metrics {
@@ -127,9 +126,7 @@ impl Metrics {
         }
         // That mark belongs to another format, and more follows.
         let mut text = text.trim_end_matches("# EOF\n").to_owned();
-        for sample in samples {
-            write_sample(&mut text, sample);
-        }
+        write_samples(&mut text, samples);
         text
     }
 }
@@ -221,40 +218,71 @@ fn type_name(code: Code) -> &'static str {
     }
 }
 
-fn write_sample(text: &mut String, sample: &Sample) {
-    let Sample { name, help, value } = sample;
-    let kind = if matches!(value, Value::Latency(_)) {
-        "histogram"
-    } else {
-        "gauge"
-    };
-    // Writing into a string cannot fail.
-    let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}");
-    let _ = match value {
-        Value::Counter(count) => writeln!(text, "{name} {count}"),
-        Value::Gauge(level) => writeln!(text, "{name} {level}"),
-        Value::Latency(latency) => {
-            write_latency(text, name, latency);
-            Ok(())
+/// Writes all samples of one name together, as the format wants it.
+fn write_samples(text: &mut String, samples: &[Sample]) {
+    let mut by_name: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+    for sample in samples {
+        by_name.entry(sample.about.name).or_default().push(sample);
+    }
+    for (name, samples) in by_name {
+        let about = samples[0].about;
+        // Official counters lack the suffix that the format asks of counters.
+        let kind = match about.kind {
+            Kind::Histogram(_) => "histogram",
+            Kind::Counter | Kind::Gauge if about.official => "untyped",
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", about.help);
+        for sample in samples {
+            for series in &sample.series {
+                write_series(text, sample.about, series);
+            }
         }
-    };
+    }
 }
 
-fn write_latency(text: &mut String, name: &str, latency: &LatencySnapshot) {
-    let mut cumulated = 0;
-    for (index, count) in latency.buckets.iter().enumerate() {
-        cumulated += count;
-        #[expect(clippy::cast_precision_loss, reason = "bounds are small")]
-        let bound = BUCKETS_MS.get(index).map_or("+Inf".to_owned(), |millis| {
-            (*millis as f64 / MILLIS_PER_SECOND).to_string()
-        });
-        let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {cumulated}");
-    }
-    let _ = writeln!(
-        text,
-        "{name}_sum {}\n{name}_count {cumulated}",
-        latency.sum_seconds
-    );
+fn write_series(text: &mut String, about: &Metric, series: &Series) {
+    let constant = about.constant.iter().copied();
+    let own = about
+        .labels
+        .iter()
+        .copied()
+        .zip(series.labels.iter().map(AsRef::as_ref));
+    // Values hold letters, digits and underscores alone: nothing is to be escaped.
+    let labels: Vec<String> = constant
+        .chain(own)
+        .map(|(name, value)| format!("{name}=\"{value}\""))
+        .collect();
+    let (name, labels) = (about.name, labels.join(","));
+    let braced = if labels.is_empty() {
+        String::new()
+    } else {
+        format!("{{{labels}}}")
+    };
+    let _ = match &series.value {
+        Value::Counter(count) => writeln!(text, "{name}{braced} {count}"),
+        Value::Gauge(level) => writeln!(text, "{name}{braced} {level}"),
+        Value::Histogram(snapshot) => {
+            let comma = if labels.is_empty() { "" } else { "," };
+            let mut cumulated = 0;
+            for (bound, count) in &snapshot.buckets {
+                cumulated += count;
+                let bound = if *bound == f64::MAX {
+                    "+Inf".to_owned()
+                } else {
+                    bound.to_string()
+                };
+                let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {cumulated}");
+            }
+            writeln!(
+                text,
+                "{name}_sum{braced} {}\n{name}_count{braced} {cumulated}",
+                snapshot.sum
+            )
+        }
+    };
 }
 
 #[cfg(test)]
@@ -271,10 +299,13 @@ mod tests {
         metrics
             .begin("StartWorkflowExecution")
             .end(Some(&Error::Unavailable("x".to_owned())));
+        const ADDED: Metric = Metric::official("tasks_added", &[("service_name", "matching")]);
         let counter = Sample {
-            name: "tasks_added",
-            help: "Tasks",
-            value: Value::Counter(7),
+            about: &ADDED,
+            series: vec![Series {
+                labels: Vec::new(),
+                value: Value::Counter(7),
+            }],
         };
         let text = metrics.text(&[counter]);
         let labels = "service_name=\"frontend\",operation=\"StartWorkflowExecution\"";
@@ -284,7 +315,7 @@ mod tests {
             format!("service_errors{{{labels}}} 1"),
             format!("service_error_with_type{{{labels},error_type=\"serviceerror_NotFound\"}} 1"),
             format!("service_latency_count{{{labels}}} 3"),
-            "tasks_added 7".to_owned(),
+            "tasks_added{service_name=\"matching\"} 7".to_owned(),
         ] {
             assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
         }

@@ -138,6 +138,7 @@ fn through_the_actor() -> f64 {
             clock: Arc::new(|| NOW),
             notices,
             metrics: Arc::new(Metrics::default()),
+            namespace: "default".into(),
             ended: Box::new(|_, _| {}),
         };
         let queue = actor::start(&Arbiter::current(), key(), &Arc::new(Config::default()), hooks);
@@ -224,6 +225,7 @@ fn tickets(count: u64) -> Vec<Ticket> {
                 attempt: 1,
                 shard: ShardId(1),
                 scheduled_time: NOW,
+                durable: NOW,
                 priority: Priority::default(),
             }
         })

@@ -18,6 +18,7 @@ use crate::{
     life::{Counted, Life},
     limits,
     message::Message,
+    metrics::QueueMetrics,
     notices::{Dropped, Notices},
     output::{Give, Output},
     queue::Queue,
@@ -41,7 +42,11 @@ pub fn start(arbiter: &ArbiterHandle, key: QueueKey, config: &Arc<Config>, hooks
         armed: None,
         messages: 0,
         stopping: false,
-        life: Life::new(key.clone(), hooks.metrics, hooks.ended),
+        life: Life::new(
+            key.clone(),
+            QueueMetrics::new(hooks.metrics, &hooks.namespace, &key),
+            hooks.ended,
+        ),
     };
     // Made by hand, not by `start_in_arbiter`: the mailbox has its capacity from the first message on.
     arbiter.spawn_fn(move || {

@@ -38,6 +38,8 @@ pub struct Hooks {
     /// Read by the courier; one channel may serve all queues of a node. A full one delays notices.
     pub notices: mpsc::Sender<QueueNotice>,
     pub metrics: Arc<Metrics>,
+    /// Name of the queue's namespace, for metrics.
+    pub namespace: Arc<str>,
     /// Called once, on the arbiter, when the actor is gone. Must not block or panic.
     pub ended: Box<dyn FnOnce(QueueKey, Ended) + Send>,
 }

@@ -1,12 +1,12 @@
 //! What the actor leaves behind: the node's gauges put right, and word to the host, even after a panic.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use proto::{ids::QueueKey, time::Timestamp};
 
 use crate::{
     handle::Ended,
-    metrics::Metrics,
+    metrics::QueueMetrics,
     output::{Give, Given},
     queue::Queue,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// Lives as long as the actor: dropped with it, whatever ended it.
 pub(crate) struct Life {
     pub(crate) key: QueueKey,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: QueueMetrics,
     ended: Option<Box<dyn FnOnce(QueueKey, Ended) + Send>>,
     /// What this queue has added to the node's gauges.
     polls: i64,
@@ -24,7 +24,7 @@ pub(crate) struct Life {
 impl Life {
     pub(crate) fn new(
         key: QueueKey,
-        metrics: Arc<Metrics>,
+        metrics: QueueMetrics,
         ended: Box<dyn FnOnce(QueueKey, Ended) + Send>,
     ) -> Self {
         metrics.task_queue_started.add(1);
@@ -99,7 +99,7 @@ impl Counted {
         }
     }
 
-    pub(crate) fn count(&self, metrics: &Metrics) {
+    pub(crate) fn count(&self, metrics: &QueueMetrics) {
         metrics.poll_latency.record(self.waited);
         metrics.poll_success.add(1);
         if self.sync {

@@ -1,209 +1,157 @@
-//! What all queues of a node count, under the names that Temporal's dashboards plot (reference 9.2).
-//!
-//! Plain atomics: whoever exports them takes a `snapshot`.
+//! What the queues of a node count, under the names that Temporal's dashboards plot (reference 9.2), and their own.
 
-use std::{
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    time::Duration,
+use std::{ops::Deref, sync::Arc};
+
+use proto::{
+    ids::{QueueKey, TaskKind},
+    metrics::{Counter, Family, Gauge, Histogram, Metric, OTHER, Scale},
 };
 
 use crate::{input::Input, output::Refusal};
 
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Relaxed);
-    }
-
-    #[must_use]
-    pub fn value(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// A level, summed over the node's queues.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicI64);
-
-impl Gauge {
-    pub(crate) fn add(&self, change: i64) {
-        self.0.fetch_add(change, Relaxed);
-    }
-
-    #[must_use]
-    pub fn value(&self) -> i64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// Upper bounds of the time buckets, milliseconds; what is longer falls into one more bucket.
-pub const BUCKETS_MS: [u64; 19] = [
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
-    500_000, 1_000_000,
+const MANAGER: &[(&str, &str)] = &[
+    ("service_name", "matching"),
+    ("operation", "TaskQueueMgr"),
+    ("namespace_state", "active"),
+    ("worker_version", "__unversioned__"),
 ];
+const ENGINE: &[(&str, &str)] = &[("service_name", "matching"), ("operation", "MatchingEngine")];
+const MATCH: &[(&str, &str)] = &[("service_name", "matching")];
+const QUEUE: &[&str] = &["namespace", "taskqueue", "task_type", "partition"];
+const POLL: &[&str] = &["namespace", "taskqueue", "task_type", "partition", "poll_result"];
+const ADD: &[&str] = &["namespace", "taskqueue", "task_type", "partition", "operation"];
 
-/// Spans by bucket.
-#[derive(Debug, Default)]
-pub struct Latency {
-    buckets: [AtomicU64; BUCKETS_MS.len() + 1],
-    sum_micros: AtomicU64,
+proto::metrics! {
+    /// The metrics of the node's queues.
+    pub struct Metrics {
+        /// Polls that got a task.
+        poll_success: Family<Counter> = Metric::official("poll_success", MANAGER).by(QUEUE);
+        /// Polls that got a task that had not waited.
+        poll_success_sync: Family<Counter> = Metric::official("poll_success_sync", MANAGER).by(QUEUE);
+        /// Polls that ended without a task.
+        poll_timeouts: Family<Counter> = Metric::official("poll_timeouts", MANAGER).by(QUEUE);
+        /// How long polls waited that got a task.
+        poll_latency: Family<Histogram> =
+            Metric::official("poll_latency", MANAGER).histogram(Scale::Time).by(POLL);
+        /// From a task being ready to a poll that waited for it.
+        syncmatch_latency: Family<Histogram> =
+            Metric::official("syncmatch_latency", MATCH).histogram(Scale::Time).by(ADD);
+        /// From a task being ready to a poll when the task had waited.
+        asyncmatch_latency: Family<Histogram> =
+            Metric::official("asyncmatch_latency", MATCH).histogram(Scale::Time).by(ADD);
+        /// From a task being ready to a poll.
+        task_dispatch_latency: Family<Histogram> =
+            Metric::official("task_dispatch_latency", ENGINE).histogram(Scale::Time).by(QUEUE);
+        /// Tasks announced, repeated ones included.
+        tasks_added: Family<Counter> = Metric::official("tasks_added", MANAGER).by(QUEUE);
+        /// Polls that wait.
+        pending_polls: Family<Gauge> = Metric::official("pending_polls", MANAGER).gauge().by(QUEUE);
+        /// Tasks that wait in queues or are held back by shards.
+        approximate_backlog_count: Family<Gauge> =
+            Metric::official("approximate_backlog_count", MANAGER).gauge().by(QUEUE);
+        /// Queues in memory.
+        loaded_task_queue_count: Family<Gauge> =
+            Metric::official("loaded_task_queue_count", ENGINE).gauge().by(&["namespace", "task_type"]);
+        /// Queues started.
+        task_queue_started: Family<Counter> =
+            Metric::official("task_queue_started", MANAGER).by(&["namespace", "task_type"]);
+        /// Queues stopped.
+        task_queue_stopped: Family<Counter> =
+            Metric::official("task_queue_stopped", MANAGER).by(&["namespace", "task_type"]);
+        /// From a task being durable to its being in a worker's poll.
+        delivered: Histogram = Metric::own("perdure_durable_to_delivered_seconds").histogram(Scale::Time);
+        /// Polls refused because the queue held too many.
+        polls_refused: Counter = Metric::own("perdure_polls_refused_total");
+        /// Polls whose caller went away before an answer.
+        polls_cancelled: Counter = Metric::own("perdure_polls_cancelled_total");
+        /// Tickets refused because the queue was full; their tasks wait in their shards.
+        tasks_refused_full: Counter = Metric::own("perdure_tickets_refused_full_total");
+        /// Tickets refused because the sticky worker was gone; their tasks go to the normal queue.
+        tasks_refused_sticky: Counter = Metric::own("perdure_tickets_refused_sticky_total");
+        /// Tickets given to a poller that was gone; they were given again.
+        tasks_undelivered: Counter = Metric::own("perdure_tickets_undelivered_total");
+        /// Queries that were given to a poller.
+        queries_given: Counter = Metric::own("perdure_queries_given_total");
+        /// Queries that ended without an answer.
+        queries_failed: Counter = Metric::own("perdure_queries_failed_total");
+        /// Notices to shards dropped because the courier was behind; the shards announce again.
+        notices_dropped: Counter = Metric::own("perdure_queue_notices_dropped_total");
+    }
 }
 
-impl Latency {
-    pub(crate) fn record(&self, span: Duration) {
-        let bucket = BUCKETS_MS.partition_point(|&bound| Duration::from_millis(bound) < span);
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.sum_micros
-            .fetch_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX), Relaxed);
+/// The metrics of one queue: its series of the node's, looked up once.
+#[derive(Debug)]
+pub(crate) struct QueueMetrics {
+    node: Arc<Metrics>,
+    pub(crate) poll_success: Arc<Counter>,
+    pub(crate) poll_success_sync: Arc<Counter>,
+    pub(crate) poll_timeouts: Arc<Counter>,
+    pub(crate) poll_latency: Arc<Histogram>,
+    pub(crate) syncmatch_latency: Arc<Histogram>,
+    pub(crate) asyncmatch_latency: Arc<Histogram>,
+    pub(crate) task_dispatch_latency: Arc<Histogram>,
+    pub(crate) tasks_added: Arc<Counter>,
+    pub(crate) pending_polls: Arc<Gauge>,
+    pub(crate) approximate_backlog_count: Arc<Gauge>,
+    pub(crate) loaded_task_queue_count: Arc<Gauge>,
+    pub(crate) task_queue_started: Arc<Counter>,
+    pub(crate) task_queue_stopped: Arc<Counter>,
+}
+
+impl Deref for QueueMetrics {
+    type Target = Metrics;
+
+    /// What is not kept by queue is the node's.
+    fn deref(&self) -> &Metrics {
+        &self.node
+    }
+}
+
+impl QueueMetrics {
+    pub(crate) fn new(node: Arc<Metrics>, namespace: &str, key: &QueueKey) -> Self {
+        let (task_type, operation) = match key.kind {
+            TaskKind::Workflow => ("Workflow", "AddWorkflowTask"),
+            TaskKind::Activity => ("Activity", "AddActivityTask"),
+        };
+        // A sticky queue's name is its worker's: there are as many as there ever were workers.
+        let (name, partition) = if key.sticky {
+            (OTHER, "__sticky__")
+        } else {
+            (&*key.name, "0")
+        };
+        let queue = [namespace, name, task_type, partition];
+        let poll = [namespace, name, task_type, partition, "dispatch"];
+        let add = [namespace, name, task_type, partition, operation];
+        let kind = [namespace, task_type];
+        Self {
+            poll_success: node.poll_success.with(&queue),
+            poll_success_sync: node.poll_success_sync.with(&queue),
+            poll_timeouts: node.poll_timeouts.with(&queue),
+            poll_latency: node.poll_latency.with(&poll),
+            syncmatch_latency: node.syncmatch_latency.with(&add),
+            asyncmatch_latency: node.asyncmatch_latency.with(&add),
+            task_dispatch_latency: node.task_dispatch_latency.with(&queue),
+            tasks_added: node.tasks_added.with(&queue),
+            pending_polls: node.pending_polls.with(&queue),
+            approximate_backlog_count: node.approximate_backlog_count.with(&queue),
+            loaded_task_queue_count: node.loaded_task_queue_count.with(&kind),
+            task_queue_started: node.task_queue_started.with(&kind),
+            task_queue_stopped: node.task_queue_stopped.with(&kind),
+            node,
+        }
     }
 
-    #[must_use]
-    pub fn snapshot(&self) -> LatencySnapshot {
-        LatencySnapshot {
-            buckets: self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect(),
-            sum_seconds: Duration::from_micros(self.sum_micros.load(Relaxed)).as_secs_f64(),
-        }
-    }
-}
-
-/// The count of each bucket, not cumulated; the last one is unbounded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LatencySnapshot {
-    pub buckets: Vec<u64>,
-    pub sum_seconds: f64,
-}
-
-/// The value of one metric.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    Counter(u64),
-    Gauge(i64),
-    Latency(LatencySnapshot),
-}
-
-/// One metric as it is exported.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    pub name: &'static str,
-    pub help: &'static str,
-    pub value: Value,
-}
-
-macro_rules! metrics {
-    ($($(#[doc = $help:literal])+ $name:ident: $kind:ident,)+) => {
-        /// The metrics of the node's queues.
-        #[derive(Debug, Default)]
-        pub struct Metrics {
-            $($(#[doc = $help])+ pub $name: $kind,)+
-        }
-
-        impl Metrics {
-            /// Returns all metrics in a fixed order.
-            #[must_use]
-            pub fn snapshot(&self) -> Vec<Sample> {
-                vec![$(Sample {
-                    name: stringify!($name),
-                    help: concat!($($help),+).trim_ascii_start(),
-                    value: metrics!(@value $kind self.$name),
-                },)+]
-            }
-        }
-    };
-    (@value Counter $metric:expr) => { Value::Counter($metric.value()) };
-    (@value Gauge $metric:expr) => { Value::Gauge($metric.value()) };
-    (@value Latency $metric:expr) => { Value::Latency($metric.snapshot()) };
-}
-
-metrics! {
-    /// Polls that got a task.
-    poll_success: Counter,
-    /// Polls that got a task that had not waited.
-    poll_success_sync: Counter,
-    /// Polls that ended without a task.
-    poll_timeouts: Counter,
-    /// Polls refused because the queue held too many.
-    polls_refused: Counter,
-    /// Polls whose caller went away before an answer.
-    polls_cancelled: Counter,
-    /// How long polls waited that got a task, seconds.
-    poll_latency: Latency,
-    /// From a task being ready to a poll that waited for it, seconds.
-    syncmatch_latency: Latency,
-    /// From a task being ready to a poll when the task had waited, seconds.
-    asyncmatch_latency: Latency,
-    /// From a task being ready to a poll, seconds.
-    task_dispatch_latency: Latency,
-    /// Tasks announced, repeated ones included.
-    tasks_added: Counter,
-    /// Tasks refused because the queue was full; they wait in their shards.
-    tasks_refused_full: Counter,
-    /// Tasks refused because the sticky worker was gone; they go to the normal queue.
-    tasks_refused_sticky: Counter,
-    /// Tasks given to a poller that was gone; they were given again.
-    tasks_undelivered: Counter,
-    /// Queries that were given to a poller.
-    queries_given: Counter,
-    /// Queries that ended without an answer.
-    queries_failed: Counter,
-    /// Notices to shards dropped because the courier was behind; the shards announce again.
-    notices_dropped: Counter,
-    /// Polls that wait.
-    pending_polls: Gauge,
-    /// Tasks that wait in queues or are held back by shards.
-    approximate_backlog_count: Gauge,
-    /// Queues in memory.
-    loaded_task_queue_count: Gauge,
-    /// Queues started.
-    task_queue_started: Counter,
-    /// Queues stopped.
-    task_queue_stopped: Counter,
-}
-
-impl Metrics {
     pub(crate) fn came(&self, input: &Input) {
         if matches!(input, Input::Announce(_)) {
-            self.tasks_added.add(1);
+            self.tasks_added.inc();
         }
     }
 
     pub(crate) fn refused(&self, why: Refusal) {
         match why {
-            Refusal::Full => self.tasks_refused_full.add(1),
-            Refusal::StickyWorkerUnavailable => self.tasks_refused_sticky.add(1),
+            Refusal::Full => self.tasks_refused_full.inc(),
+            Refusal::StickyWorkerUnavailable => self.tasks_refused_sticky.inc(),
             Refusal::Draining => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn latency_falls_into_the_bucket_that_holds_it() {
-        let latency = Latency::default();
-        for span in [
-            Duration::ZERO,
-            Duration::from_millis(1),
-            Duration::from_micros(1_001),
-            Duration::MAX,
-        ] {
-            latency.record(span);
-        }
-        let buckets = latency.snapshot().buckets;
-        assert_eq!((buckets[0], buckets[1], buckets[BUCKETS_MS.len()]), (2, 1, 1));
-    }
-
-    #[test]
-    fn every_metric_has_help() {
-        let samples = Metrics::default().snapshot();
-        assert!(
-            samples
-                .iter()
-                .all(|sample| sample.help.ends_with('.') && !sample.help.starts_with(' '))
-        );
     }
 }

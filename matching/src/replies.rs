@@ -19,6 +19,7 @@ pub(crate) struct Replies {
 
 impl Replies {
     /// Answers a poll with a task, which comes back when nobody is there.
+    #[expect(clippy::result_large_err, reason = "what comes back is given again at once")]
     pub(crate) fn give(&mut self, token: PollToken, give: Give) -> Result<(), Give> {
         let Some(poll) = self.polls.remove(&token) else {
             return Err(give);

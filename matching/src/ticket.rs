@@ -19,6 +19,8 @@ pub struct Ticket {
     pub shard: ShardId,
     /// When the task became ready: for a retry the end of its backoff. Orders the backlog and gives its age.
     pub scheduled_time: Timestamp,
+    /// When its shard made the task durable; when it became ready, if the shard does not know any more.
+    pub durable: Timestamp,
     pub priority: Priority,
 }
 

@@ -1,8 +1,9 @@
-//! The words that every other crate uses: the API's generated messages, ids, time and tokens.
+//! The words that every other crate uses: the API's generated messages, ids, time, tokens and metrics.
 //!
 //! Owns no behaviour. Everything depends on it; it depends on nothing of ours.
 
 pub mod ids;
+pub mod metrics;
 pub mod time;
 pub mod token;
 

@@ -69,15 +69,21 @@ impl Shard {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
+        let written = std::mem::take(&mut step.events);
+        self.count_step(key, step, &written);
         let Some(slot) = self.cache.slot_mut(key) else {
             return;
         };
-        let written = std::mem::take(&mut step.events);
         slot.index |= step.index;
         let changed = step.durable || step.index;
+        let durable = step.durable;
+        let received = self.received.take_if(|_| durable);
         if changed || !written.is_empty() {
             let history = history_key(key);
             self.stage.change(&key.workflow, |unit| {
+                if durable {
+                    unit.count(received);
+                }
                 for (first_event_id, events) in encode(&written) {
                     slot.tail.push(first_event_id, events.clone());
                     unit.append(HistoryNode {
@@ -144,11 +150,7 @@ impl Shard {
                 let queue = codec::queue_of(key.workflow.namespace_id, &task);
                 let speculative = task.speculative;
                 let row = codec::ready_key(&queue, key, &task);
-                let announce = Output::Announce {
-                    queue,
-                    run: key.clone(),
-                    task,
-                };
+                let announce = Output::announce(queue, key.clone(), task);
                 if speculative {
                     self.park(key, announce, out);
                 } else {

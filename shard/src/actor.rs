@@ -24,7 +24,7 @@ use crate::{
     courier::Courier,
     handle::{Answer, Envelope, ShardHandle, Unsent},
     input::{Input, LoadKey, Scan, Token},
-    metrics::Metrics,
+    metrics::{Export, Levels, Metrics},
     output::{AskError, Output},
     reads,
     shard::{Setup, Shard},
@@ -84,6 +84,7 @@ pub struct ShardActor {
     pump: bool,
     armed: Option<(Timestamp, SpawnHandle)>,
     messages: u32,
+    export: Export,
 }
 
 /// Tells the owner when the actor is gone, however it went.
@@ -104,6 +105,7 @@ impl Drop for ShardActor {
 pub fn start(arbiter: &ArbiterHandle, setup: Setup, hooks: Hooks) -> ShardHandle {
     let (sender, receiver) = channel::channel(setup.config.mailbox_messages_max.get());
     let mut out = Vec::new();
+    let export = Export::new(Arc::clone(&hooks.metrics));
     let core = Shard::new(setup, (hooks.clock)(), &mut out);
     let actor = ShardActor {
         core,
@@ -115,6 +117,7 @@ pub fn start(arbiter: &ArbiterHandle, setup: Setup, hooks: Hooks) -> ShardHandle
         pump: false,
         armed: None,
         messages: 0,
+        export,
     };
     // Made by hand, not by `start_in_arbiter`: the mailbox has its capacity from the first message on.
     arbiter.spawn_fn(move || {
@@ -137,8 +140,8 @@ impl Handler<Message> for ShardActor {
     fn handle(&mut self, message: Message, ctx: &mut Self::Context) {
         match message {
             Message::Ask(envelope) => {
-                Metrics::add(&self.hooks.metrics.requests, 1);
-                if let Some((token, target, request, reply)) = envelope.open() {
+                self.hooks.metrics.requests.inc();
+                if let Some((token, target, request, received, reply)) = envelope.open() {
                     self.replies.insert(token, reply);
                     let token = Some(token);
                     self.feed(
@@ -146,6 +149,7 @@ impl Handler<Message> for ShardActor {
                             token,
                             target,
                             request,
+                            received,
                         },
                         ctx,
                     );
@@ -203,6 +207,17 @@ impl ShardActor {
             }
         }
         self.arm(now, ctx);
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let tally = self.core.take_tally();
+        self.export.count(tally, &self.core.namespaces);
+        self.export.show(Levels {
+            stage_bytes: self.core.stage().bytes(),
+            resident_runs: self.core.cache.resident(),
+            cache_bytes: self.core.cache.bytes(),
+        });
     }
 
     fn output(&mut self, output: Output, ctx: &mut Context<Self>) {
@@ -228,13 +243,18 @@ impl ShardActor {
             Output::Scan(scan) => self.scan(scan, ctx),
             Output::Audit(place) => self.audit(place, ctx),
             Output::Commit(batch) => self.commit(batch, ctx),
-            Output::Announce { queue, run, task } => courier.announce(shard, queue, run, task),
+            Output::Announce {
+                queue,
+                run,
+                task,
+                durable,
+            } => courier.announce(shard, queue, run, task, durable),
             Output::HeldBack { queue, count, oldest } => courier.held_back(shard, queue, count, oldest),
             Output::Deliver { from, delivery } => courier.deliver(from, delivery),
             Output::Index { run, update } => courier.index(shard, run, update),
             Output::Stop(reason) => {
                 tracing::warn!(%shard, reason, "shard given up");
-                Metrics::add(&self.hooks.metrics.restarts, 1);
+                self.hooks.metrics.shard_closed_count.inc();
                 self.replies.clear();
                 ctx.stop();
             }
@@ -243,7 +263,6 @@ impl ShardActor {
     }
 
     fn load(&mut self, key: LoadKey, ctx: &mut Context<Self>) {
-        Metrics::add(&self.hooks.metrics.loads, 1);
         let (store, shard, wanted) = (Arc::clone(&self.hooks.store), self.core.id, key.clone());
         let load = async move { reads::load(&*store, shard, &wanted).await };
         self.later(load, ctx, move |value| Input::Loaded { key, value });
@@ -264,14 +283,11 @@ impl ShardActor {
     fn commit(&mut self, batch: Batch, ctx: &mut Context<Self>) {
         let (store, lease) = (Arc::clone(&self.hooks.store), self.hooks.lease.clone());
         let metrics = Arc::clone(&self.hooks.metrics);
-        let (number, bytes, begun) = (batch.number, batch.size(), (self.hooks.clock)());
+        let (number, begun) = (batch.number, (self.hooks.clock)());
         let clock = Arc::clone(&self.hooks.clock);
         let commit = async move {
             let result = store.commit(&lease, batch).await;
-            Metrics::add(&metrics.commits, 1);
-            Metrics::add(&metrics.commit_bytes, bytes as u64);
-            let nanos = u64::try_from(clock().since(begun).as_nanos()).unwrap_or(u64::MAX);
-            Metrics::add(&metrics.commit_nanos, nanos);
+            metrics.commit_latency.record(clock().since(begun));
             result
         };
         self.later(commit, ctx, move |result| match result {

@@ -16,6 +16,7 @@ use crate::{
     limits::PENDING_PER_RUN_MAX,
     output::{AskError, Output},
     shard::{Shard, not_found, refuse, waiter},
+    tally::Asked,
 };
 
 impl Shard {
@@ -30,6 +31,7 @@ impl Shard {
                 token: None,
                 target,
                 request,
+                received: None,
             },
             now,
             out,
@@ -59,9 +61,11 @@ impl Shard {
                 Request::Start(_) | Request::Purge | Request::Reset(_)
             );
         let last = if needs_current {
+            self.tally.currents_wanted += 1;
             match self.cache.lookup_current(&workflow) {
                 Lookup::Known(last) => last.cloned(),
                 Lookup::Absent => {
+                    self.tally.currents_missed += 1;
                     out.push(Output::Load(LoadKey::Current(workflow.clone())));
                     self.cache.wait_for_current(workflow, pending);
                     return;
@@ -121,9 +125,13 @@ impl Shard {
             return None;
         }
         self.in_hand = Some(run.clone());
+        self.tally.runs_wanted += 1;
         match self.cache.lookup(run) {
             Lookup::Known(()) => return Some(pending),
-            Lookup::Absent => out.push(Output::Load(LoadKey::Run(run.clone()))),
+            Lookup::Absent => {
+                self.tally.runs_missed += 1;
+                out.push(Output::Load(LoadKey::Run(run.clone())));
+            }
             Lookup::Loading => {}
         }
         let token = pending.token;
@@ -157,6 +165,7 @@ impl Shard {
             }
             self.in_hand = Some(run);
         }
+        let asked = Asked::of(&pending);
         let Request::Start(start) = pending.request else {
             return;
         };
@@ -178,7 +187,9 @@ impl Shard {
             (Some(last), run) => Current::Closed { last, run },
             (None, _) => Current::None,
         };
-        match engine::start(current, start, &ctx) {
+        let result = engine::start(current, start, &ctx);
+        self.count_asked(workflow.namespace_id, asked, pending.received, &result);
+        match result {
             Ok(step) => self.absorb(key.as_ref(), &workflow, step, pending.token, now, out),
             Err(rejection) => self.release(key.as_ref(), pending.token, Err(rejection.into()), out),
         }
@@ -201,11 +212,14 @@ impl Shard {
             limits: &self.limits,
             waiter: waiter(pending.token),
         };
+        let asked = Asked::of(&pending);
         let Request::Step(trigger) = pending.request else {
             return;
         };
         let completes = matches!(trigger, Trigger::CompleteWorkflowTask(_));
-        match engine::step(&mut slot.run, trigger, &ctx) {
+        let result = engine::step(&mut slot.run, trigger, &ctx);
+        self.count_asked(run.workflow.namespace_id, asked, pending.received, &result);
+        match result {
             Ok(step) => {
                 if completes && step.durable {
                     self.stage
@@ -257,6 +271,7 @@ impl Shard {
         self.cache.insert(base.clone(), slot);
         match result {
             Ok(steps) => {
+                self.received = pending.received;
                 if let (Some(newest), Some(mut step)) = (newest, steps.current) {
                     self.absorb_run(&newest, &mut step, false, now, out);
                 }

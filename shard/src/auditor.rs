@@ -210,7 +210,7 @@ impl Shard {
                 let queue = codec::queue_of(run.workflow.namespace_id, &task);
                 let key = codec::ready_key(&queue, run, &task);
                 let run = run.clone();
-                unit.put_ready(key, workflow_id.clone(), Output::Announce { queue, run, task });
+                unit.put_ready(key, workflow_id.clone(), Output::announce(queue, run, task));
             }
         });
         self.arm(run);

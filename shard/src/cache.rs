@@ -20,6 +20,8 @@ pub(crate) struct Pending {
     pub(crate) token: Option<Token>,
     pub(crate) target: RunTarget,
     pub(crate) request: Request,
+    /// When the call came in that asks; `None` for what the shard asks itself.
+    pub(crate) received: Option<Timestamp>,
 }
 
 /// A resident run.

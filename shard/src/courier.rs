@@ -9,8 +9,8 @@ use storage::visibility::Update;
 
 /// Carries what leaves a shard. Called on the shard's thread: no call may block.
 pub trait Courier: Send + Sync + 'static {
-    /// A task is ready. A refusal comes back as [`crate::input::Input::Refused`].
-    fn announce(&self, shard: ShardId, queue: QueueKey, run: RunKey, task: ReadyTask);
+    /// A task is ready, and durable since then. A refusal comes back as [`crate::input::Input::Refused`].
+    fn announce(&self, shard: ShardId, queue: QueueKey, run: RunKey, task: ReadyTask, durable: Timestamp);
 
     /// How many ready tasks of the queue the shard holds back.
     fn held_back(&self, shard: ShardId, queue: QueueKey, count: u64, oldest: Timestamp);

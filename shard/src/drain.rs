@@ -55,6 +55,7 @@ pub(crate) fn give_back(pending: Pending, out: &mut Vec<Output>) {
         token,
         target,
         request,
+        received: _,
     } = pending;
     if let Some(token) = token {
         out.push(Output::GiveBack {

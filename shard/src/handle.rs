@@ -7,6 +7,7 @@ use std::sync::{
 
 use actix::{Addr, dev::SendError};
 use engine::outcome::Reply;
+use proto::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -37,16 +38,16 @@ impl ShardHandle {
     /// Asks the shard and waits for the answer, which tells nothing that could still vanish (P3).
     ///
     /// Dropping the future gives the answer up, not the request: what was accepted is done. A request that the
-    /// shard did not look at comes back.
-    pub async fn ask(&self, target: RunTarget, request: Request) -> Answer {
+    /// shard did not look at comes back. `received` is when the call came in that asks.
+    pub async fn ask(&self, target: RunTarget, request: Request, received: Timestamp) -> Answer {
         let token = Token(self.0.tokens.fetch_add(1, Relaxed) + 1);
         let (reply, answer) = oneshot::channel();
-        let envelope = Envelope(Some((token, target, request, reply)));
+        let envelope = Envelope(Some((token, target, request, received, reply)));
         if let Err(error) = self.0.addr.try_send(Message::Ask(envelope)) {
             let why = ask_error(&error);
             return match error.into_inner() {
                 Message::Ask(envelope) => match envelope.open() {
-                    Some((_, target, request, _)) => Err(Unsent { why, target, request }),
+                    Some((_, target, request, ..)) => Err(Unsent { why, target, request }),
                     None => Ok(Err(why)),
                 },
                 _ => Ok(Err(why)),
@@ -103,7 +104,7 @@ pub type Answer = Result<Result<Reply, AskError>, Unsent>;
 #[derive(Debug)]
 pub(crate) struct Envelope(Option<Content>);
 
-type Content = (Token, RunTarget, Request, oneshot::Sender<Answer>);
+type Content = (Token, RunTarget, Request, Timestamp, oneshot::Sender<Answer>);
 
 impl Envelope {
     pub(crate) fn open(mut self) -> Option<Content> {
@@ -113,7 +114,7 @@ impl Envelope {
 
 impl Drop for Envelope {
     fn drop(&mut self) {
-        if let Some((_, target, request, reply)) = self.0.take() {
+        if let Some((_, target, request, _, reply)) = self.0.take() {
             let why = AskError::Moved;
             // Who gave up needs no answer.
             drop(reply.send(Err(Unsent { why, target, request })));

@@ -48,6 +48,8 @@ pub enum Input {
         token: Option<Token>,
         target: RunTarget,
         request: Request,
+        /// When the call came in that asks.
+        received: Timestamp,
     },
     /// Nobody waits for this answer any more.
     Gone(Token),

@@ -31,6 +31,7 @@ mod ready;
 mod rows;
 mod seal;
 mod stage;
+pub mod tally;
 mod timers;
 mod unit;
 mod watchers;

@@ -4,7 +4,10 @@ use engine::{
     effect::{Delivery, ReadyTask},
     outcome::{Rejection, Reply},
 };
-use proto::ids::{QueueKey, RunKey};
+use proto::{
+    ids::{QueueKey, RunKey},
+    time::Timestamp,
+};
 use storage::{batch::Batch, visibility::Update};
 
 use crate::{
@@ -35,12 +38,14 @@ pub enum Output {
         queue: QueueKey,
         run: RunKey,
         task: ReadyTask,
+        /// When the task became durable; when it became ready, if that is not known any more.
+        durable: Timestamp,
     },
     /// Tell the queue how many ready tasks stay here until it gives credit.
     HeldBack {
         queue: QueueKey,
         count: u64,
-        oldest: proto::time::Timestamp,
+        oldest: Timestamp,
     },
     /// Pay a debt to another run; the answer comes back as a trigger.
     Deliver {
@@ -56,6 +61,19 @@ pub enum Output {
     Stop(String),
     /// Everything that was taken is durable and answered, and nothing more is taken: release the lease.
     Drained,
+}
+
+impl Output {
+    /// Tells the queue of a task that has been ready for a while.
+    pub(crate) fn announce(queue: QueueKey, run: RunKey, task: ReadyTask) -> Self {
+        let durable = Timestamp::from_nanos(task.scheduled_time);
+        Self::Announce {
+            queue,
+            run,
+            task,
+            durable,
+        }
+    }
 }
 
 /// Why a request was not done, by what the asker does next.

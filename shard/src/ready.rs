@@ -98,7 +98,7 @@ impl ReadyTasks {
             }
             next = Some(after(&row.key));
             if Timestamp::from_nanos(task.scheduled_time) + QUIET <= now {
-                out.push(Output::Announce { queue, run, task });
+                out.push(Output::announce(queue, run, task));
             }
         }
         self.end_sweep(next.filter(|_| full), now, out)
@@ -120,9 +120,21 @@ impl ReadyTasks {
     }
 
     /// Announces a durable ready task, unless its queue is full.
-    pub(crate) fn announce(&mut self, queue: QueueKey, run: RunKey, task: ReadyTask, out: &mut Vec<Output>) {
+    pub(crate) fn announce(
+        &mut self,
+        queue: QueueKey,
+        run: RunKey,
+        task: ReadyTask,
+        durable: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
         let Some(held) = self.held.get_mut(&queue).filter(|_| !task.speculative) else {
-            out.push(Output::Announce { queue, run, task });
+            out.push(Output::Announce {
+                queue,
+                run,
+                task,
+                durable,
+            });
             return;
         };
         let key = codec::ready_key(&queue, &run, &task);
@@ -190,7 +202,7 @@ impl ReadyTasks {
             held.oldest = Timestamp::from_nanos(task.scheduled_time);
             held.count = held.count.saturating_sub(1);
             held.credit = held.credit.saturating_sub(1);
-            out.push(Output::Announce { queue, run, task });
+            out.push(Output::announce(queue, run, task));
         }
         if complete && !std::mem::take(&mut held.missed) {
             self.held.remove(&queue);
@@ -226,7 +238,7 @@ impl ReadyTasks {
                     counted.push(queue);
                 }
             } else {
-                out.push(Output::Announce { queue, run, task });
+                out.push(Output::announce(queue, run, task));
             }
         }
         for queue in counted {
@@ -322,6 +334,8 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_seconds(1);
+
     fn run() -> RunKey {
         RunKey {
             workflow: WorkflowKey {
@@ -397,9 +411,9 @@ mod tests {
         let (mut ready, mut out) = recovered(count - 1, |ready| {
             ready.refused(queue(), &run(), &task(0), &mut Vec::new());
             // Its row is among those that are still to be read.
-            ready.announce(queue(), run(), task(count - 2), &mut Vec::new());
+            ready.announce(queue(), run(), task(count - 2), NOW, &mut Vec::new());
         });
-        ready.announce(queue(), run(), task(count), &mut out);
+        ready.announce(queue(), run(), task(count), NOW, &mut out);
         let held = &ready.held[&queue()];
         assert_eq!(held.count, (1 + count - 1 - SCAN_ROWS_MAX + 1) as u64);
     }
@@ -426,7 +440,7 @@ mod tests {
         let mut out = Vec::new();
         ready.refused(queue(), &run(), &task(0), &mut out);
         for count in 2..=HELD {
-            ready.announce(queue(), run(), task(1), &mut out);
+            ready.announce(queue(), run(), task(1), NOW, &mut out);
             let told = last_held_back(&out).expect("told");
             assert!(told * 100 >= count * 98, "{told} were told of {count}");
         }

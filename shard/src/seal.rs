@@ -31,6 +31,10 @@ pub(crate) struct Sealed {
     /// Runs that it removes.
     pub(crate) gone: Vec<RunKey>,
     pub(crate) outputs: Vec<Output>,
+    pub(crate) transitions: u64,
+    /// When the calls were received that made them.
+    pub(crate) received: Vec<Timestamp>,
+    pub(crate) bytes: u64,
 }
 
 impl Shard {
@@ -77,12 +81,16 @@ impl Shard {
             }
             unit.write(&mut batch);
             sealed.outputs.extend(unit.take_outputs());
+            sealed.transitions += unit.transitions;
+            sealed.received.extend(unit.received);
+            sealed.received.append(&mut unit.received_more);
             if unit.is_urgent() {
                 sealed.workflows.insert(unit.workflow);
             }
             sealed.runs.extend(unit.stored);
             sealed.gone.extend(unit.gone);
         }
+        sealed.bytes = batch.size() as u64;
         (batch, sealed)
     }
 

@@ -33,6 +33,7 @@ use crate::{
     ready::ReadyTasks,
     seal::Sealed,
     stage::Stage,
+    tally::Tally,
     watchers::Watchers,
 };
 
@@ -87,6 +88,9 @@ pub struct Shard {
     pub(crate) quarantine: Arc<BTreeSet<RunKey>>,
     /// The run that was taken up last while an input is handled.
     pub(crate) in_hand: Option<RunKey>,
+    pub(crate) tally: Tally,
+    /// When the call came in whose step is being absorbed.
+    pub(crate) received: Option<Timestamp>,
 }
 
 impl Shard {
@@ -125,6 +129,8 @@ impl Shard {
             phase: Phase::default(),
             quarantine: setup.quarantine,
             in_hand: None,
+            tally: Tally::default(),
+            received: None,
         }
     }
 
@@ -149,12 +155,14 @@ impl Shard {
                 token,
                 target,
                 request,
+                received,
             } => {
                 self.ask(
                     Pending {
                         token,
                         target,
                         request,
+                        received: Some(received),
                     },
                     now,
                     out,
@@ -184,7 +192,7 @@ impl Shard {
                 why,
             } => match why {
                 Refusal::Full => self.ready.refused(queue, &run, &task, out),
-                Refusal::Draining => out.push(Output::Announce { queue, run, task }),
+                Refusal::Draining => out.push(Output::announce(queue, run, task)),
                 Refusal::StickyWorkerUnavailable => {
                     let trigger = Trigger::StickyUnavailable {
                         scheduled_event_id: task.scheduled_event_id,
@@ -233,11 +241,13 @@ impl Shard {
         for run in &sealed.gone {
             self.gone.remove(run);
         }
+        self.count_durable(&sealed, now);
         for output in sealed.outputs {
             match output {
-                Output::Announce { queue, run, task } => {
+                Output::Announce { queue, run, task, .. } => {
+                    self.count_announced(&run, &task, now);
                     self.ready.watch(now);
-                    self.ready.announce(queue, run, task, out);
+                    self.ready.announce(queue, run, task, now, out);
                 }
                 other => out.push(other),
             }
@@ -263,6 +273,7 @@ impl Shard {
                 stage.waits(workflow) || sealed.is_some_and(|sealed| sealed.workflows.contains(workflow))
             },
         );
+        self.tally.evicted += evicted.len() as u64;
         for (run, slot) in evicted {
             if let Some(at) = slot.armed {
                 self.timers.remove(&(at, run));

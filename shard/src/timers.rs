@@ -161,6 +161,7 @@ impl Shard {
                         token: None,
                         target,
                         request,
+                        received: None,
                     },
                     now,
                     out,

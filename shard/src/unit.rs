@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use proto::ids::{RunKey, WorkflowKey};
+use proto::{
+    ids::{RunKey, WorkflowKey},
+    time::Timestamp,
+};
 use storage::batch::{Batch, HistoryKey, HistoryNode, Table, Write};
 
 use crate::output::Output;
@@ -28,6 +31,11 @@ pub(crate) struct Unit {
     announced: BTreeMap<Bytes, usize>,
     /// The run whose workflow task is completed here.
     pub(crate) completes: Option<RunKey>,
+    /// State transitions that it makes durable.
+    pub(crate) transitions: u64,
+    /// When the calls were received that made them: the first, and the others.
+    pub(crate) received: Option<Timestamp>,
+    pub(crate) received_more: Vec<Timestamp>,
     /// Takes no more changes: the runs' states are among the rows as they were when it was closed.
     pub(crate) closed: bool,
     pub(crate) load: Load,
@@ -70,6 +78,9 @@ impl Unit {
             outputs: Vec::new(),
             announced: BTreeMap::new(),
             completes: None,
+            transitions: 0,
+            received: None,
+            received_more: Vec::new(),
             closed: false,
             load: Load::default(),
         }
@@ -134,6 +145,16 @@ impl Unit {
             self.rows.remove(&(Table::Ready, key));
         } else {
             self.delete(Table::Ready, key);
+        }
+    }
+
+    /// Counts a state transition, and the call that asked for it.
+    pub(crate) fn count(&mut self, received: Option<Timestamp>) {
+        self.transitions += 1;
+        match (self.received, received) {
+            (None, received) => self.received = received,
+            (Some(_), Some(more)) => self.received_more.push(more),
+            (Some(_), None) => {}
         }
     }
 

@@ -6,6 +6,7 @@ pub mod batch;
 #[cfg(feature = "cassandra")]
 pub mod cassandra;
 pub mod config;
+pub mod counted;
 pub mod embedded;
 pub mod error;
 mod fence;

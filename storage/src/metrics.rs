@@ -2,6 +2,37 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use proto::metrics::{Counter as Count, Family, Histogram, Metric, Scale};
+
+const STORE: &[(&str, &str)] = &[("service_name", "history"), ("namespace", "_unknown_")];
+const INDEX: &[(&str, &str)] = &[("service_name", "history")];
+const OPERATION: &[&str] = &["operation"];
+
+proto::metrics! {
+    /// The calls to a node's store and to its index, under the names that Temporal's dashboards plot (reference 9.2).
+    pub struct Calls {
+        /// Calls to the store.
+        persistence_requests: Family<Count> = Metric::official("persistence_requests", STORE).by(OPERATION);
+        /// How long calls to the store took.
+        persistence_latency: Family<Histogram> =
+            Metric::official("persistence_latency", STORE).histogram(Scale::Time).by(OPERATION);
+        /// Calls to the store that failed.
+        persistence_errors: Family<Count> = Metric::official("persistence_errors", STORE).by(OPERATION);
+        /// Calls to the store that failed, by error.
+        persistence_error_with_type: Family<Count> =
+            Metric::official("persistence_error_with_type", STORE).by(&["operation", "error_type"]);
+        /// Calls to the index of runs.
+        visibility_persistence_requests: Family<Count> =
+            Metric::official("visibility_persistence_requests", INDEX).by(OPERATION);
+        /// How long calls to the index took.
+        visibility_persistence_latency: Family<Histogram> =
+            Metric::official("visibility_persistence_latency", INDEX).histogram(Scale::Time).by(OPERATION);
+        /// Calls to the index that failed.
+        visibility_persistence_errors: Family<Count> =
+            Metric::official("visibility_persistence_errors", INDEX).by(OPERATION);
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The counters of one store, since it was opened.

@@ -22,6 +22,7 @@ pub(super) async fn answer<R>(
     answer: impl Future<Output = Result<R, Error>>,
 ) -> Result<Response<R>, Status> {
     let counted = frontend.metrics.begin(operation);
+    let answer = cluster::router::answering(frontend.now(), answer);
     let result = match call.deadline {
         Some(deadline) => {
             let deadline = deadline.checked_sub(EARLY).unwrap_or(deadline);

@@ -1,9 +1,6 @@
 //! What the node holds at the moment, as JSON.
 
-use std::{
-    fmt::Write,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use axum::{
     extract::State,
@@ -13,8 +10,6 @@ use axum::{
 use serde::Serialize;
 
 use crate::frontend::Frontend;
-
-const NANOS_PER_SECOND: f64 = 1e9;
 
 pub(super) async fn shards(State(frontend): State<Arc<Frontend>>) -> Response {
     json(&frontend.router.shard_views().await)
@@ -57,50 +52,4 @@ fn json(view: &impl Serialize) -> Response {
         Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
-}
-
-/// Writes the shards' counters under public names.
-pub(super) fn shard_metrics(frontend: &Frontend) -> String {
-    let metrics = frontend.router.shard_metrics();
-    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a sum of spans need not be exact to the nanosecond"
-    )]
-    let seconds = count(&metrics.commit_nanos) as f64 / NANOS_PER_SECOND;
-    let counters = [
-        ("shard_requests", "Requests to runs", count(&metrics.requests)),
-        (
-            "shard_commits",
-            "Batches that became durable",
-            count(&metrics.commits),
-        ),
-        (
-            "shard_commit_bytes",
-            "Bytes of committed batches",
-            count(&metrics.commit_bytes),
-        ),
-        (
-            "shard_commit_runs",
-            "Runs that committed batches stored",
-            count(&metrics.commit_runs),
-        ),
-        ("shard_loads", "Rows that were loaded", count(&metrics.loads)),
-        (
-            "shard_restarts",
-            "Times that a shard was given up and taken again",
-            count(&metrics.restarts),
-        ),
-    ];
-    let mut text = String::new();
-    for (name, help, value) in counters {
-        // Writing into a string cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}");
-    }
-    let name = "shard_commit_seconds";
-    let _ = writeln!(
-        text,
-        "# HELP {name} Seconds that commits took, summed up.\n# TYPE {name} gauge\n{name} {seconds}"
-    );
-    text
 }

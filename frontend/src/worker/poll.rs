@@ -99,6 +99,8 @@ impl Poll<'_> {
         match self.redeem(&ticket).await {
             Ok(reply) => {
                 held.done();
+                let delivered = &self.frontend.router.metrics().queues.delivered;
+                delivered.record(self.frontend.now().since(ticket.durable));
                 Ok(Some(Got::Task { reply, ticket, give }))
             }
             // Started before, or void.
@@ -139,7 +141,9 @@ impl Poll<'_> {
             TaskKind::Workflow => Trigger::BeginWorkflowTask(begin),
             TaskKind::Activity => Trigger::BeginActivity(begin),
         };
-        self.frontend.router.ask(&target, trigger).await
+        // A poll waits long for its task: what it takes to be durable counts from the ticket on.
+        let ask = self.frontend.router.ask(&target, trigger);
+        cluster::router::answering(self.frontend.now(), ask).await
     }
 
     async fn pause(&self) {

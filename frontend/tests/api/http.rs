@@ -48,7 +48,8 @@ async fn pages_tell_what_the_node_does() {
     let (_, metrics) = get(address, "/metrics").await;
     for name in [
         "service_requests{service_name=\"frontend\",operation=\"GetSystemInfo\"} 1",
-        "shard_commits ",
+        "perdure_commit_latency_seconds_count ",
+        "acquire_shards_count{service_name=\"history\",operation=\"ShardController\"} ",
     ] {
         assert!(metrics.contains(name), "{name} in\n{metrics}");
     }

@@ -62,6 +62,7 @@ impl Stand {
             }),
             notices: notices_tx,
             metrics: Arc::clone(&metrics),
+            namespace: "default".into(),
             ended: Box::new(move |_, how| {
                 let _ = ended_tx.send(how);
             }),
@@ -140,6 +141,7 @@ pub(super) fn ticket(n: u8) -> Ticket {
         attempt: 1,
         shard: ShardId(1),
         scheduled_time: START,
+        durable: START,
         priority: Priority::default(),
     }
 }

@@ -8,6 +8,7 @@ pub mod describe;
 pub mod effect;
 pub mod invariants;
 pub mod limits;
+pub mod metrics;
 pub mod outcome;
 pub mod run;
 pub mod state;

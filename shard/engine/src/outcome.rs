@@ -13,7 +13,7 @@ use proto::temporal::{
     workflowservice::v1::DescribeWorkflowExecutionResponse,
 };
 
-use crate::{effect::Effect, run::Run};
+use crate::{effect::Effect, metrics::Counted, run::Run};
 
 /// What one trigger gives.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ pub struct Step {
     pub reply: Reply,
     /// The reply may leave before the batch is durable, since losing it only runs the task again (P3).
     pub early: bool,
+    /// What to count of it.
+    pub counted: Vec<Counted>,
 }
 
 /// A run that a step starts.

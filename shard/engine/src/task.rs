@@ -24,6 +24,7 @@ use proto::{
 
 use crate::{
     effect::{Effect, ReadyKind, ReadyTask},
+    metrics::Counted,
     outcome::StartedWorkflowTask,
     run::{LiveStage, LiveUpdate, Run},
     state::{WorkflowTask, span},
@@ -273,6 +274,10 @@ impl Tx<'_> {
             return;
         };
         self.withdraw_task();
+        self.count(match &end {
+            TaskEnd::Failed { cause, .. } => Counted::WorkflowTaskFailed(*cause),
+            TaskEnd::TimedOut(kind) => Counted::WorkflowTaskTimedOut(*kind),
+        });
         let counts = !matches!(end, TaskEnd::TimedOut(TimeoutType::ScheduleToStart));
         self.run.state.task = None;
         if task.speculative {

@@ -15,6 +15,7 @@ use proto::{
 use crate::{
     effect::{Delivery, Effect, Waiter},
     event_type::event_type,
+    metrics::Counted,
     outcome::{NewRun, Rejection, Reply, Step},
     run::Run,
     state::{BUFFERED, State},
@@ -110,6 +111,10 @@ impl<'a> Tx<'a> {
     pub(crate) fn deliver(&mut self, delivery: Delivery) {
         self.run.live.in_flight.insert(delivery.id);
         self.step.effects.push(Effect::Deliver(delivery));
+    }
+
+    pub(crate) fn count(&mut self, what: Counted) {
+        self.step.counted.push(what);
     }
 
     /// The visibility record changed.

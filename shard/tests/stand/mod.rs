@@ -162,6 +162,7 @@ impl Stand {
             token: Some(Token(token)),
             target,
             request,
+            received: Timestamp::EPOCH,
         });
     }
 

@@ -104,6 +104,7 @@ impl World {
                 token,
                 target,
                 request,
+                received: Timestamp::EPOCH,
             },
         );
     }
@@ -162,13 +163,19 @@ impl World {
                     assert!(owner.commit.is_none(), "one commit in flight");
                     owner.commit = Some(batch);
                 }
-                Output::Announce { queue, run, task } => {
+                Output::Announce {
+                    queue,
+                    run,
+                    task,
+                    durable,
+                } => {
                     let ticket = Ticket {
                         run,
                         scheduled_event_id: task.scheduled_event_id,
                         attempt: task.attempt,
                         shard: SHARD,
                         scheduled_time: Timestamp::from_nanos(task.scheduled_time),
+                        durable,
                         priority: Priority::from_key(i32::from(task.priority)),
                     };
                     self.mail.push(Mail::ToQueue(queue, QueueInput::Announce(ticket)));

@@ -228,6 +228,7 @@ pub(super) fn ticket(name: &str, scheduled_time: Timestamp) -> Ticket {
         attempt: 1,
         shard: ShardId(1),
         scheduled_time,
+        durable: scheduled_time,
         priority: Priority::default(),
     }
 }

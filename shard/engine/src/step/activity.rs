@@ -26,6 +26,7 @@ use super::closed;
 use crate::{
     close::is_waiting,
     command::payloads_size,
+    metrics::AttemptEnd,
     outcome::{Rejection, Reply, Step},
     policy::retry,
     run::Run,
@@ -195,6 +196,7 @@ fn note_heartbeat(tx: &mut Tx<'_>, id: i64, details: Option<Payloads>) {
 fn end_attempt(tx: &mut Tx<'_>, id: i64, failure: Option<Failure>, identity: String) {
     let retry_state = match tx.retry_decision(id, failure.as_ref()) {
         retry::Decision::Retry(wait) => {
+            tx.count_attempt(id, AttemptEnd::Failed);
             let now = tx.now();
             tx.note_activity(id, |activity| activity.last_attempt_complete_time = now);
             tx.retry_activity(id, wait, failure);

@@ -13,6 +13,7 @@ use proto::{
 use super::activity::{self, ActivityDue};
 use crate::{
     close::{Closing, SERVER_IDENTITY},
+    metrics,
     outcome::{Reply, Step},
     policy::chain::{self, Outcome},
     run::{Why, task_deadline},
@@ -96,16 +97,16 @@ fn all_due(tx: &Tx<'_>) -> Vec<(Timestamp, Due)> {
 /// never end.
 fn happen(tx: &mut Tx<'_>, at: Timestamp, due: Due) {
     match due {
-        Due::RunTimeout => time_out(tx),
+        Due::RunTimeout => time_out(tx, at),
         Due::FirstTaskBackoff => end_backoff(tx),
         Due::WorkflowTask => time_out_task(tx),
         Due::Activity(id, what) => {
             let next = tx.state().activities.get(&id).and_then(Activity::next_due);
             if next == Some((at, what)) {
-                activity::happen(tx, id, what);
+                activity::happen(tx, at, id, what);
             }
         }
-        Due::Timer(started_event_id, timer_id) => fire(tx, started_event_id, timer_id),
+        Due::Timer(started_event_id, timer_id) => fire(tx, at, started_event_id, timer_id),
     }
 }
 
@@ -114,8 +115,16 @@ fn is_due(tx: &Tx<'_>, at: i64) -> bool {
 }
 
 /// The run has used up its time (reference 2.12).
-fn time_out(tx: &mut Tx<'_>) {
+fn time_out(tx: &mut Tx<'_>, at: Timestamp) {
     let expired = is_due(tx, tx.state().execution_expiration);
+    tx.count_due(
+        if expired {
+            metrics::Due::WorkflowExecutionTimeout
+        } else {
+            metrics::Due::WorkflowRunTimeout
+        },
+        at,
+    );
     let next = if expired {
         chain::Next::ends(RetryState::Timeout)
     } else {
@@ -157,6 +166,11 @@ fn end_backoff(tx: &mut Tx<'_>) {
     if state.backoff_until == 0 {
         return;
     }
+    tx.count_due(
+        metrics::Due::WorkflowBackoff,
+        Timestamp::from_nanos(state.backoff_until),
+    );
+    let state = tx.state();
     let is_unrecorded = state.parent.is_some() && state.first_run_id == state.run_id && !state.may_run;
     if is_unrecorded || state.task.is_some() {
         // Its parent has not recorded it yet: the first task waits for that alone from here on.
@@ -178,12 +192,14 @@ fn time_out_task(tx: &mut Tx<'_>) {
     } else {
         TimeoutType::StartToClose
     };
+    tx.count_due(metrics::Due::WorkflowTaskTimeout, at);
     tx.end_task(TaskEnd::TimedOut(kind));
 }
 
-fn fire(tx: &mut Tx<'_>, started_event_id: i64, timer_id: String) {
+fn fire(tx: &mut Tx<'_>, at: Timestamp, started_event_id: i64, timer_id: String) {
     let timer = tx.state().timers.get(&timer_id);
     if timer.is_some_and(|timer| timer.started_event_id == started_event_id) {
+        tx.count_due(metrics::Due::UserTimer, at);
         tx.emit_external(Attributes::TimerFiredEventAttributes(Box::new(
             TimerFiredEventAttributes {
                 timer_id,

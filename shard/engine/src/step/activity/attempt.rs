@@ -143,7 +143,9 @@ impl Tx<'_> {
     pub(super) fn end_activity(&mut self, id: i64, event: impl FnOnce(i64) -> Attributes) {
         self.withdraw_activity(id);
         let started_event_id = self.write_started(id);
-        self.emit_external(event(started_event_id));
+        let event = event(started_event_id);
+        self.count_last_attempt(id, &event);
+        self.emit_external(event);
         self.ensure_task();
     }
 

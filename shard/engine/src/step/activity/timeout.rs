@@ -10,6 +10,7 @@ use proto::{
 };
 
 use crate::{
+    metrics::{AttemptEnd, Due},
     policy::retry::{self, timeout_name},
     state::{Activity, span, time},
     tx::Tx,
@@ -61,8 +62,14 @@ impl Activity {
     }
 }
 
-/// Lets what is due happen to the activity.
-pub(in crate::step) fn happen(tx: &mut Tx<'_>, id: i64, due: ActivityDue) {
+/// Lets what was due at the time happen to the activity.
+pub(in crate::step) fn happen(tx: &mut Tx<'_>, at: Timestamp, id: i64, due: ActivityDue) {
+    let what = if due == ActivityDue::Retry {
+        Due::ActivityRetry
+    } else {
+        Due::ActivityTimeout
+    };
+    tx.count_due(what, at);
     match due {
         ActivityDue::Retry => {
             tx.note_activity(id, |activity| activity.backing_off = false);
@@ -78,7 +85,10 @@ pub(in crate::step) fn happen(tx: &mut Tx<'_>, id: i64, due: ActivityDue) {
 fn time_out(tx: &mut Tx<'_>, id: i64, kind: TimeoutType) {
     let failure = timeout_failure(kind, format!("activity {} timeout", timeout_name(kind)));
     let retry_state = match tx.retry_decision(id, Some(&failure)) {
-        retry::Decision::Retry(wait) => return tx.retry_activity(id, wait, Some(failure)),
+        retry::Decision::Retry(wait) => {
+            tx.count_attempt(id, AttemptEnd::TimedOut(kind));
+            return tx.retry_activity(id, wait, Some(failure));
+        }
         retry::Decision::Stop(retry_state) => retry_state,
     };
     let failure = final_failure(tx, id, kind, failure, retry_state);

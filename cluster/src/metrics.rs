@@ -1,0 +1,80 @@
+//! What a node counts of its shards' coming and going, and of what it feeds to the index.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::metrics::{Counter, Family, Gauge, Histogram, Metric, Sample, Scale};
+use storage::visibility::Update;
+
+const CONTROLLER: &[(&str, &str)] = &[("service_name", "history"), ("operation", "ShardController")];
+const HISTORY: &[(&str, &str)] = &[("service_name", "history"), ("namespace", "_unknown_")];
+const TASK: &[&str] = &["operation", "task_type"];
+
+proto::metrics! {
+    /// The metrics of a node.
+    pub struct Metrics {
+        /// Times that the node took up a shard.
+        acquire_shards_count: Counter = Metric::official("acquire_shards_count", CONTROLLER);
+        /// How long it took to take up a shard.
+        acquire_shards_latency: Histogram =
+            Metric::official("acquire_shards_latency", CONTROLLER).histogram(Scale::Time);
+        /// Shards that began to run on the node.
+        sharditem_created_count: Counter = Metric::official("sharditem_created_count", CONTROLLER);
+        /// Shards that ended on the node.
+        sharditem_removed_count: Counter = Metric::official("sharditem_removed_count", CONTROLLER);
+        /// Records that the index of runs confirmed, by what they say of the run.
+        task_requests: Family<Counter> = Metric::official("task_requests", HISTORY).by(TASK);
+        /// From a record being durable in its shard to the index having it.
+        task_latency_queue: Family<Histogram> =
+            Metric::official("task_latency_queue", HISTORY).histogram(Scale::Time).by(TASK);
+        /// Shards that run on the node.
+        shards: Gauge = Metric::own("perdure_shards").gauge();
+        /// Leases of shards taken.
+        lease_changes: Counter = Metric::own("perdure_lease_changes_total");
+    }
+}
+
+/// All that a node counts.
+#[derive(Debug, Default)]
+pub struct NodeMetrics {
+    pub node: Metrics,
+    pub shards: Arc<shard::metrics::Metrics>,
+    pub queues: Arc<matching::metrics::Metrics>,
+    pub store: Arc<storage::metrics::Calls>,
+}
+
+impl NodeMetrics {
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        let mut samples = self.shards.samples();
+        samples.extend(self.queues.samples());
+        samples.extend(self.store.samples());
+        samples.extend(self.node.samples());
+        samples
+    }
+}
+
+impl Metrics {
+    pub(crate) fn took_up(&self, took: Duration) {
+        self.acquire_shards_count.inc();
+        self.acquire_shards_latency.record(took);
+        self.sharditem_created_count.inc();
+        self.lease_changes.inc();
+        self.shards.add(1);
+    }
+
+    pub(crate) fn ended(&self) {
+        self.sharditem_removed_count.inc();
+        self.shards.add(-1);
+    }
+
+    pub(crate) fn indexed(&self, update: &Update, took: Duration) {
+        let operation = match update {
+            Update::Delete { .. } => "VisibilityTaskDeleteExecution",
+            Update::Upsert(record) if record.close.is_some() => "VisibilityTaskCloseExecution",
+            Update::Upsert(record) if record.version <= 1 => "VisibilityTaskStartExecution",
+            Update::Upsert(_) => "VisibilityTaskUpsertExecution",
+        };
+        self.task_requests.with(&[operation, operation]).inc();
+        self.task_latency_queue.with(&[operation, operation]).record(took);
+    }
+}
