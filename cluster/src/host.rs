@@ -154,7 +154,7 @@ impl Host {
 
     /// Ends all that waits in queues, so that polls are answered empty.
     pub async fn drain_queues(&self) {
-        for queue in self.router.0.queues.all() {
+        for (_, queue) in self.router.0.queues.all() {
             // A queue that is gone has nobody waiting.
             let _ = queue.drain().await;
         }
@@ -450,13 +450,10 @@ impl Queues {
         handle
     }
 
-    pub(crate) fn all(&self) -> Vec<QueueHandle> {
-        self.handles
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+    pub(crate) fn all(&self) -> Vec<(QueueKey, QueueHandle)> {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let one = |(key, handle): (&QueueKey, &QueueHandle)| (key.clone(), handle.clone());
+        handles.iter().map(one).collect()
     }
 
     /// Lets a queue go that has had nothing to do.

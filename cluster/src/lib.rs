@@ -9,6 +9,7 @@ pub mod leases;
 pub mod map;
 pub mod metrics;
 pub mod router;
+pub mod view;
 
 mod courier;
 mod indexer;

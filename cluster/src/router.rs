@@ -200,15 +200,6 @@ impl Router {
         views.sort_by_key(|view| view.shard);
         views
     }
-
-    /// Returns the queues of this node that answer.
-    pub async fn queue_views(&self) -> Vec<matching::view::QueueView> {
-        let mut views = Vec::new();
-        for handle in self.0.queues.all() {
-            views.extend(handle.view().await);
-        }
-        views
-    }
 }
 
 /// Tells whether the answer may come long after the request was taken; such a request may be made again.

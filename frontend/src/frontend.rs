@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     error::Error,
     limits,
-    metrics::Metrics,
+    metrics::{Counted, Metrics},
     namespace::{Namespaces, SYSTEM_ID, SYSTEM_NAME, reclaim::Reclaims, record::Record},
     rate::NodeRate,
     worker::roster::Roster,
@@ -76,7 +76,7 @@ pub struct Frontend {
     pub(crate) roster: Roster,
     pub(crate) rate: NodeRate,
     pub(crate) options: Options,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Metrics,
     draining: watch::Sender<bool>,
 }
 
@@ -95,11 +95,18 @@ impl Frontend {
             roster: Roster::default(),
             rate,
             options,
-            metrics: Arc::default(),
+            metrics: Metrics::default(),
             draining: watch::Sender::new(false),
         };
         frontend.prepare().await?;
         Ok(Arc::new(frontend))
+    }
+
+    /// Counts a call that begins, until the returned value is dropped.
+    pub(crate) fn count(&self, operation: &'static str, namespace: &str) -> Counted<'_> {
+        // Names of namespaces that are not there are as many as clients think of.
+        self.metrics
+            .begin(operation, namespace, || self.namespaces.is_known(namespace))
     }
 
     async fn prepare(&self) -> Result<(), Error> {
@@ -137,7 +144,7 @@ impl Frontend {
     }
 
     #[must_use]
-    pub fn metrics(&self) -> &Arc<Metrics> {
+    pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP listener for operators: health, metrics and views of what the node holds. Only where an address is given.
 
 mod debug;
+mod exposition;
 
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub async fn serve(
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/debug/shards", get(debug::shards))
+        .route("/debug/shards/{id}", get(debug::shard))
+        .route("/debug/view", get(debug::view))
         .route("/debug/queues", get(debug::queues))
         .route("/debug/namespaces", get(debug::namespaces))
         .with_state(frontend);
@@ -37,20 +40,23 @@ pub async fn serve(
 }
 
 /// The process lives.
-async fn health() -> &'static str {
-    "ok"
+async fn health() -> Response {
+    debug::json(&serde_json::json!({ "status": "ok" }))
 }
 
 /// The node takes calls.
 async fn ready(State(frontend): State<Arc<Frontend>>) -> Response {
     if frontend.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response()
+        let status = debug::json(&serde_json::json!({ "status": "draining" }));
+        (StatusCode::SERVICE_UNAVAILABLE, status).into_response()
     } else {
-        "ok".into_response()
+        health().await
     }
 }
 
 async fn metrics(State(frontend): State<Arc<Frontend>>) -> Response {
-    let text = frontend.metrics.text(&frontend.router.metrics().samples());
+    let mut samples = frontend.metrics.samples();
+    samples.extend(frontend.router.metrics().samples());
+    let text = exposition::text(&samples);
     ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -1,184 +1,151 @@
 //! What the calls of a node count, under the names that Temporal's dashboards plot (reference 9.1, 9.2).
-//!
-//! Counters are exported as gauges: the names must not get the suffix `_total`.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    sync::{Arc, atomic::AtomicU64},
-    time::Instant,
-};
+use std::{sync::Arc, time::Duration};
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
-};
-use proto::metrics::{Kind, Metric, Sample, Scale, Series, Value};
+use proto::metrics::{Counter, Family, Gauge, Handles, Histogram, Metric, Sample, Scale};
 use tonic::Code;
 
 use crate::{error::Error, status};
 
-/// A number that only grows.
-type Count = Gauge<u64, AtomicU64>;
+const FRONTEND: &[(&str, &str)] = &[("service_name", "frontend")];
+const CALL: &[&str] = &["namespace", "operation"];
+const ERROR: &[&str] = &["namespace", "operation", "error_type"];
+const LIMIT: &[&str] = &[
+    "namespace",
+    "operation",
+    "resource_exhausted_cause",
+    "resource_exhausted_scope",
+];
 
-const SERVICE: &str = "frontend";
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOperation {
-    service_name: &'static str,
-    operation: &'static str,
+proto::metrics! {
+    /// The metrics of a node's calls.
+    pub struct Calls {
+        /// Calls that came in.
+        service_requests: Family<Counter> = Metric::official("service_requests", FRONTEND).by(CALL);
+        /// Calls that are under way.
+        service_pending_requests: Family<Gauge> =
+            Metric::official("service_pending_requests", FRONTEND).gauge().by(CALL);
+        /// How long calls took.
+        service_latency: Family<Histogram> =
+            Metric::official("service_latency", FRONTEND).histogram(Scale::Time).by(CALL);
+        /// Calls that failed through no fault of the caller.
+        service_errors: Family<Counter> = Metric::official("service_errors", FRONTEND).by(CALL);
+        /// Calls that failed, by error.
+        service_error_with_type: Family<Counter> =
+            Metric::official("service_error_with_type", FRONTEND).by(ERROR);
+        /// Calls that met a limit.
+        service_errors_resource_exhausted: Family<Counter> =
+            Metric::official("service_errors_resource_exhausted", FRONTEND).by(LIMIT);
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByError {
-    service_name: &'static str,
-    operation: &'static str,
-    error_type: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCause {
-    service_name: &'static str,
-    operation: &'static str,
-    resource_exhausted_cause: &'static str,
-    resource_exhausted_scope: &'static str,
-}
-
-/// The metrics of a node's calls.
+/// The metrics of a node's calls, and the series of each operation and namespace at hand.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    requests: Family<ByOperation, Count>,
-    pending: Family<ByOperation, Gauge>,
-    latency: Family<ByOperation, Histogram>,
-    errors: Family<ByOperation, Count>,
-    errors_by_type: Family<ByError, Count>,
-    exhausted: Family<ByCause, Count>,
+    calls: Calls,
+    known: Handles<Series>,
+    /// Counts what finds no place; not shown.
+    rest: Series,
+}
+
+/// What is counted of an operation in a namespace.
+#[derive(Debug)]
+struct Series {
+    operation: &'static str,
+    namespace: Box<str>,
+    requests: Arc<Counter>,
+    pending: Arc<Gauge>,
+    latency: Arc<Histogram>,
+    errors: Arc<Counter>,
+}
+
+impl Series {
+    fn new(calls: &Calls, operation: &'static str, namespace: &str) -> Self {
+        let labels = [namespace, operation];
+        Self {
+            operation,
+            namespace: namespace.into(),
+            requests: calls.service_requests.with(&labels),
+            pending: calls.service_pending_requests.with(&labels),
+            latency: calls.service_latency.with(&labels),
+            errors: calls.service_errors.with(&labels),
+        }
+    }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::default();
-        let requests = Family::default();
-        registry.register("service_requests", "Calls that came in", requests.clone());
-        let pending = Family::default();
-        registry.register(
-            "service_pending_requests",
-            "Calls that are under way",
-            pending.clone(),
-        );
-        let latency = Family::new_with_constructor(time_buckets as fn() -> Histogram);
-        registry.register("service_latency", "Seconds that calls took", latency.clone());
-        let errors = Family::default();
-        registry.register(
-            "service_errors",
-            "Calls that failed through no fault of the caller",
-            errors.clone(),
-        );
-        let errors_by_type = Family::default();
-        registry.register(
-            "service_error_with_type",
-            "Calls that failed, by error",
-            errors_by_type.clone(),
-        );
-        let exhausted = Family::default();
-        let help = "Calls that met a limit";
-        registry.register("service_errors_resource_exhausted", help, exhausted.clone());
         Self {
-            registry,
-            requests,
-            pending,
-            latency,
-            errors,
-            errors_by_type,
-            exhausted,
+            calls: Calls::default(),
+            known: Handles::default(),
+            rest: Series::new(&Calls::default(), "", ""),
         }
     }
-}
-
-fn time_buckets() -> Histogram {
-    Histogram::new(Scale::Time.bounds().iter().map(|bound| Scale::Time.shown(*bound)))
 }
 
 impl Metrics {
-    /// Counts a call, which is pending until the returned value is dropped.
-    pub(crate) fn begin(self: &Arc<Self>, operation: &'static str) -> Counted {
-        let labels = ByOperation {
-            service_name: SERVICE,
-            operation,
-        };
-        self.requests.get_or_create(&labels).inc();
-        self.pending.get_or_create(&labels).inc();
+    /// Counts a call, which is pending until the returned value is dropped. A namespace that is not known when it is
+    /// named first counts as none.
+    pub(crate) fn begin(
+        &self,
+        operation: &'static str,
+        namespace: &str,
+        is_known: impl FnOnce() -> bool,
+    ) -> Counted<'_> {
+        let series = self.known.find(operation, namespace).or_else(|| {
+            let namespace = if is_known() { namespace } else { "" };
+            self.known.get(operation, namespace, |namespace| {
+                Series::new(&self.calls, operation, namespace)
+            })
+        });
+        let series = series.unwrap_or(&self.rest);
+        series.requests.inc();
+        series.pending.add(1);
         Counted {
-            metrics: Arc::clone(self),
-            labels,
-            started: Instant::now(),
+            calls: &self.calls,
+            series,
         }
     }
 
-    /// Writes the metrics as text, together with those that other parts of the node keep by themselves.
     #[must_use]
-    pub fn text(&self, samples: &[Sample]) -> String {
-        let mut text = String::new();
-        if text::encode(&mut text, &self.registry).is_err() {
-            text.clear();
-        }
-        // That mark belongs to another format, and more follows.
-        let mut text = text.trim_end_matches("# EOF\n").to_owned();
-        write_samples(&mut text, samples);
-        text
+    pub fn samples(&self) -> Vec<Sample> {
+        self.calls.samples()
     }
 }
 
 /// A call under way.
-pub(crate) struct Counted {
-    metrics: Arc<Metrics>,
-    labels: ByOperation,
-    started: Instant,
+pub(crate) struct Counted<'a> {
+    calls: &'a Calls,
+    series: &'a Series,
 }
 
-impl Counted {
+impl Counted<'_> {
+    pub(crate) fn operation(&self) -> &'static str {
+        self.series.operation
+    }
+
     /// Counts how the call ended; one that is dropped before was taken back by its client.
-    pub(crate) fn end(&self, error: Option<&Error>) {
-        let metrics = &self.metrics;
-        metrics
-            .latency
-            .get_or_create(&self.labels)
-            .observe(self.started.elapsed().as_secs_f64());
+    pub(crate) fn end(&self, took: Duration, error: Option<&Error>) {
+        self.series.latency.record(took);
         let Some(error) = error else { return };
-        let ByOperation {
-            service_name,
-            operation,
-        } = self.labels;
+        let (namespace, operation) = (&*self.series.namespace, self.series.operation);
         let code = status::code(error);
-        let error_type = type_name(code);
-        metrics
-            .errors_by_type
-            .get_or_create(&ByError {
-                service_name,
-                operation,
-                error_type,
-            })
-            .inc();
+        let labels = [namespace, operation, type_name(code)];
+        self.calls.service_error_with_type.with(&labels).inc();
         if is_unexpected(error, code) {
-            metrics.errors.get_or_create(&self.labels).inc();
+            self.series.errors.inc();
         }
         if let Error::Exhausted { cause, scope, .. } = error {
-            let labels = ByCause {
-                service_name,
-                operation,
-                resource_exhausted_cause: status::cause_name(*cause),
-                resource_exhausted_scope: status::scope_name(*scope),
-            };
-            metrics.exhausted.get_or_create(&labels).inc();
+            let (cause, scope) = (status::cause_name(*cause), status::scope_name(*scope));
+            let labels = [namespace, operation, cause, scope];
+            self.calls.service_errors_resource_exhausted.with(&labels).inc();
         }
     }
 }
 
-impl Drop for Counted {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.metrics.pending.get_or_create(&self.labels).dec();
+        self.series.pending.add(-1);
     }
 }
 
@@ -218,107 +185,49 @@ fn type_name(code: Code) -> &'static str {
     }
 }
 
-/// Writes all samples of one name together, as the format wants it.
-fn write_samples(text: &mut String, samples: &[Sample]) {
-    let mut by_name: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
-    for sample in samples {
-        by_name.entry(sample.about.name).or_default().push(sample);
-    }
-    for (name, samples) in by_name {
-        let about = samples[0].about;
-        // Official counters lack the suffix that the format asks of counters.
-        let kind = match about.kind {
-            Kind::Histogram(_) => "histogram",
-            Kind::Counter | Kind::Gauge if about.official => "untyped",
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-        };
-        // Writing into a string cannot fail.
-        let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", about.help);
-        for sample in samples {
-            for series in &sample.series {
-                write_series(text, sample.about, series);
-            }
-        }
-    }
-}
-
-fn write_series(text: &mut String, about: &Metric, series: &Series) {
-    let constant = about.constant.iter().copied();
-    let own = about
-        .labels
-        .iter()
-        .copied()
-        .zip(series.labels.iter().map(AsRef::as_ref));
-    // Values hold letters, digits and underscores alone: nothing is to be escaped.
-    let labels: Vec<String> = constant
-        .chain(own)
-        .map(|(name, value)| format!("{name}=\"{value}\""))
-        .collect();
-    let (name, labels) = (about.name, labels.join(","));
-    let braced = if labels.is_empty() {
-        String::new()
-    } else {
-        format!("{{{labels}}}")
-    };
-    let _ = match &series.value {
-        Value::Counter(count) => writeln!(text, "{name}{braced} {count}"),
-        Value::Gauge(level) => writeln!(text, "{name}{braced} {level}"),
-        Value::Histogram(snapshot) => {
-            let comma = if labels.is_empty() { "" } else { "," };
-            let mut cumulated = 0;
-            for (bound, count) in &snapshot.buckets {
-                cumulated += count;
-                let bound = if *bound == f64::MAX {
-                    "+Inf".to_owned()
-                } else {
-                    bound.to_string()
-                };
-                let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {cumulated}");
-            }
-            writeln!(
-                text,
-                "{name}_sum{braced} {}\n{name}_count{braced} {cumulated}",
-                snapshot.sum
-            )
-        }
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const START: &str = "StartWorkflowExecution";
+
+    fn begin<'a>(metrics: &'a Metrics, namespace: &str) -> Counted<'a> {
+        metrics.begin(START, namespace, || namespace == "default")
+    }
+
     #[test]
-    fn calls_are_counted_under_the_names_of_dashboards() {
-        let metrics = Arc::new(Metrics::default());
-        metrics.begin("StartWorkflowExecution").end(None);
-        metrics
-            .begin("StartWorkflowExecution")
-            .end(Some(&Error::NotFound("x".to_owned())));
-        metrics
-            .begin("StartWorkflowExecution")
-            .end(Some(&Error::Unavailable("x".to_owned())));
-        const ADDED: Metric = Metric::official("tasks_added", &[("service_name", "matching")]);
-        let counter = Sample {
-            about: &ADDED,
-            series: vec![Series {
-                labels: Vec::new(),
-                value: Value::Counter(7),
-            }],
-        };
-        let text = metrics.text(&[counter]);
-        let labels = "service_name=\"frontend\",operation=\"StartWorkflowExecution\"";
-        for line in [
-            format!("service_requests{{{labels}}} 3"),
-            format!("service_pending_requests{{{labels}}} 0"),
-            format!("service_errors{{{labels}}} 1"),
-            format!("service_error_with_type{{{labels},error_type=\"serviceerror_NotFound\"}} 1"),
-            format!("service_latency_count{{{labels}}} 3"),
-            "tasks_added{service_name=\"matching\"} 7".to_owned(),
-        ] {
-            assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
+    fn calls_are_counted_by_operation_and_namespace() {
+        let metrics = Metrics::default();
+        let took = Duration::from_millis(3);
+        begin(&metrics, "default").end(took, None);
+        begin(&metrics, "default").end(took, Some(&Error::NotFound("x".to_owned())));
+        begin(&metrics, "default").end(took, Some(&Error::Unavailable("x".to_owned())));
+        let under_way = begin(&metrics, "default");
+        let calls = &metrics.calls;
+        let labels = ["default", START];
+        assert_eq!(calls.service_requests.with(&labels).value(), 4);
+        assert_eq!(calls.service_pending_requests.with(&labels).value(), 1);
+        assert_eq!(calls.service_latency.with(&labels).count(), 3);
+        assert_eq!(calls.service_errors.with(&labels).value(), 1);
+        for error in ["serviceerror_NotFound", "serviceerror_Unavailable"] {
+            let labels = ["default", START, error];
+            assert_eq!(calls.service_error_with_type.with(&labels).value(), 1, "{error}");
         }
-        assert!(!text.contains("# EOF"));
+        drop(under_way);
+        assert_eq!(calls.service_pending_requests.with(&labels).value(), 0);
+    }
+
+    #[test]
+    fn namespaces_that_are_not_there_count_as_none() {
+        let metrics = Metrics::default();
+        for at in 0..10_000 {
+            begin(&metrics, &format!("no-{at}")).end(Duration::ZERO, None);
+        }
+        assert_eq!(metrics.calls.service_requests.with(&["", START]).value(), 10_000);
+        let samples = metrics.samples();
+        assert!(
+            samples.iter().all(|sample| sample.series.len() <= 1),
+            "{samples:?}"
+        );
     }
 }

@@ -176,6 +176,11 @@ impl Namespaces {
         Ok(all)
     }
 
+    /// Tells whether this node has heard of the namespace. Asks nobody.
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        self.known().by_name.contains_key(name)
+    }
+
     /// Returns the namespace that a call names, if it takes calls.
     pub(crate) async fn usable(&self, name: &str) -> Result<Arc<Namespace>, Error> {
         self.usable_for(CallKind::Usual, name).await

@@ -18,7 +18,7 @@ super::answer::service! {
         remove_search_attributes(RemoveSearchAttributesRequest) -> RemoveSearchAttributesResponse = operator::remove_search_attributes::handle, OperatorRemoveSearchAttributes;
         list_search_attributes(ListSearchAttributesRequest) -> ListSearchAttributesResponse = operator::list_search_attributes::handle, OperatorListSearchAttributes;
         delete_namespace(DeleteNamespaceRequest) -> DeleteNamespaceResponse = operator::delete_namespace::handle, OperatorDeleteNamespace;
-        list_clusters(ListClustersRequest) -> ListClustersResponse = operator::list_clusters::handle, OperatorListClusters;
+        list_clusters(ListClustersRequest) -> ListClustersResponse = operator::list_clusters::handle, OperatorListClusters of cluster;
     }
     absent {
         add_or_update_remote_cluster(AddOrUpdateRemoteClusterRequest) -> AddOrUpdateRemoteClusterResponse, AddOrUpdateRemoteCluster;

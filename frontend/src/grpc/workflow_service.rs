@@ -18,7 +18,7 @@ super::answer::service! {
     answered {
         register_namespace(RegisterNamespaceRequest) -> RegisterNamespaceResponse = namespace::register::handle, RegisterNamespace;
         describe_namespace(DescribeNamespaceRequest) -> DescribeNamespaceResponse = namespace::describe::handle, DescribeNamespace;
-        list_namespaces(ListNamespacesRequest) -> ListNamespacesResponse = namespace::list::handle, ListNamespaces;
+        list_namespaces(ListNamespacesRequest) -> ListNamespacesResponse = namespace::list::handle, ListNamespaces of cluster;
         update_namespace(UpdateNamespaceRequest) -> UpdateNamespaceResponse = namespace::update::handle, UpdateNamespace;
         deprecate_namespace(DeprecateNamespaceRequest) -> DeprecateNamespaceResponse = namespace::deprecate::handle, DeprecateNamespace;
         start_workflow_execution(StartWorkflowExecutionRequest) -> StartWorkflowExecutionResponse = workflow::start::handle, StartWorkflowExecution;
@@ -49,15 +49,15 @@ super::answer::service! {
         list_archived_workflow_executions(ListArchivedWorkflowExecutionsRequest) -> ListArchivedWorkflowExecutionsResponse = visibility::list_archived::handle, ListArchivedWorkflowExecutions;
         scan_workflow_executions(ScanWorkflowExecutionsRequest) -> ScanWorkflowExecutionsResponse = visibility::list::handle_scan, ScanWorkflowExecutions;
         count_workflow_executions(CountWorkflowExecutionsRequest) -> CountWorkflowExecutionsResponse = visibility::count::handle, CountWorkflowExecutions;
-        get_search_attributes(GetSearchAttributesRequest) -> GetSearchAttributesResponse = visibility::search_attributes::handle, GetSearchAttributes;
+        get_search_attributes(GetSearchAttributesRequest) -> GetSearchAttributesResponse = visibility::search_attributes::handle, GetSearchAttributes of cluster;
         respond_query_task_completed(RespondQueryTaskCompletedRequest) -> RespondQueryTaskCompletedResponse = worker::respond_query::handle, RespondQueryTaskCompleted;
         reset_sticky_task_queue(ResetStickyTaskQueueRequest) -> ResetStickyTaskQueueResponse = workflow::reset_sticky::handle, ResetStickyTaskQueue;
         shutdown_worker(ShutdownWorkerRequest) -> ShutdownWorkerResponse = worker::shutdown::handle, ShutdownWorker;
         query_workflow(QueryWorkflowRequest) -> QueryWorkflowResponse = workflow::query::handle, QueryWorkflow;
         describe_workflow_execution(DescribeWorkflowExecutionRequest) -> DescribeWorkflowExecutionResponse = workflow::describe::handle, DescribeWorkflowExecution;
         describe_task_queue(DescribeTaskQueueRequest) -> DescribeTaskQueueResponse = queue::describe::handle, DescribeTaskQueue;
-        get_cluster_info(GetClusterInfoRequest) -> GetClusterInfoResponse = system::cluster_info, GetClusterInfo;
-        get_system_info(GetSystemInfoRequest) -> GetSystemInfoResponse = system::system_info, GetSystemInfo;
+        get_cluster_info(GetClusterInfoRequest) -> GetClusterInfoResponse = system::cluster_info, GetClusterInfo of cluster;
+        get_system_info(GetSystemInfoRequest) -> GetSystemInfoResponse = system::system_info, GetSystemInfo of cluster;
         list_task_queue_partitions(ListTaskQueuePartitionsRequest) -> ListTaskQueuePartitionsResponse = queue::list_partitions::handle, ListTaskQueuePartitions;
         update_workflow_execution(UpdateWorkflowExecutionRequest) -> UpdateWorkflowExecutionResponse = workflow::update::handle, UpdateWorkflowExecution;
         poll_workflow_execution_update(PollWorkflowExecutionUpdateRequest) -> PollWorkflowExecutionUpdateResponse = workflow::poll_update::handle, PollWorkflowExecutionUpdate;
@@ -152,5 +152,9 @@ impl Operation for api::GetWorkflowExecutionHistoryRequest {
         } else {
             "GetWorkflowExecutionHistory"
         }
+    }
+
+    fn namespace(&self) -> &str {
+        &self.namespace
     }
 }

@@ -43,11 +43,14 @@ async fn pages_tell_what_the_node_does() {
 
     assert_eq!(
         get(address, "/health").await,
-        ("HTTP/1.1 200 OK".to_owned(), "ok".to_owned())
+        (
+            "HTTP/1.1 200 OK".to_owned(),
+            "{\n  \"status\": \"ok\"\n}".to_owned()
+        )
     );
     let (_, metrics) = get(address, "/metrics").await;
     for name in [
-        "service_requests{service_name=\"frontend\",operation=\"GetSystemInfo\"} 1",
+        "service_requests{service_name=\"frontend\",namespace=\"_unknown_\",operation=\"GetSystemInfo\"} 1",
         "perdure_commit_latency_seconds_count ",
         "acquire_shards_count{service_name=\"history\",operation=\"ShardController\"} ",
     ] {
@@ -55,6 +58,8 @@ async fn pages_tell_what_the_node_does() {
     }
     for (path, expected) in [
         ("/debug/shards", "\"resident_runs\""),
+        ("/debug/shards/0", "\"shard\": 0,"),
+        ("/debug/view", "\"shards_here\": ["),
         ("/debug/namespaces", "\"default\""),
         ("/debug/queues", "["),
     ] {
@@ -65,7 +70,18 @@ async fn pages_tell_what_the_node_does() {
         );
     }
 
+    let (status, body) = get(address, "/debug/shards/1000000").await;
+    assert!(
+        status.ends_with("404 Not Found") && body.contains("\"error\""),
+        "{status} {body}"
+    );
+
+    assert!(get(address, "/ready").await.1.contains("\"ok\""));
     server.frontend.drain();
-    assert_eq!(get(address, "/ready").await.0, "HTTP/1.1 503 Service Unavailable");
-    assert_eq!(get(address, "/health").await.1, "ok");
+    let (status, body) = get(address, "/ready").await;
+    assert!(
+        status.ends_with("503 Service Unavailable") && body.contains("\"draining\""),
+        "{status} {body}"
+    );
+    assert_eq!(get(address, "/health").await.0, "HTTP/1.1 200 OK");
 }

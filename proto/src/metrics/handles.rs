@@ -21,30 +21,49 @@ struct Entry<T> {
 }
 
 impl<T> Handles<T> {
+    /// Returns what was made of the word and the name before.
+    pub fn find(&self, word: &'static str, name: &str) -> Option<&T> {
+        places(word, name)
+            .map_while(|place| self.entries[place].get())
+            .find(|entry| entry.is(word, name))
+            .map(|entry| &entry.value)
+    }
+
     /// Returns what `make` makes of the word and the name, which it is asked once.
     ///
     /// A name that finds no place shares the entry of the empty name; `None` if that finds none either.
     pub fn get(&self, word: &'static str, name: &str, make: impl Fn(&str) -> T) -> Option<&T> {
-        self.find(word, name, &make)
-            .or_else(|| self.find(word, "", &|_| make(super::OTHER)))
+        self.place(word, name, &make)
+            .or_else(|| self.place(word, "", &|_| make(super::OTHER)))
     }
 
-    fn find(&self, word: &'static str, name: &str, make: &impl Fn(&str) -> T) -> Option<&T> {
-        // The word's address stands for the word: the same word elsewhere would only have an entry of its own.
-        let hash = xxh3_64_with_seed(name.as_bytes(), word.as_ptr().addr() as u64);
-        let first = usize::try_from(hash % ENTRIES_MAX as u64).unwrap_or(0);
-        for place in (0..PROBES_MAX).map(|step| (first + step) % ENTRIES_MAX) {
-            let entry = self.entries[place].get_or_init(|| Entry {
+    fn place(&self, word: &'static str, name: &str, make: &impl Fn(&str) -> T) -> Option<&T> {
+        let entry = |place: usize| {
+            self.entries[place].get_or_init(|| Entry {
                 word,
                 name: name.into(),
                 value: make(name),
-            });
-            if entry.word == word && *entry.name == *name {
-                return Some(&entry.value);
-            }
-        }
-        None
+            })
+        };
+        places(word, name)
+            .map(entry)
+            .find(|entry| entry.is(word, name))
+            .map(|entry| &entry.value)
     }
+}
+
+impl<T> Entry<T> {
+    fn is(&self, word: &'static str, name: &str) -> bool {
+        self.word == word && *self.name == *name
+    }
+}
+
+/// Returns where an entry may be, in the order in which it is looked for.
+fn places(word: &'static str, name: &str) -> impl Iterator<Item = usize> {
+    // The word's address stands for the word: the same word elsewhere would only have an entry of its own.
+    let hash = xxh3_64_with_seed(name.as_bytes(), word.as_ptr().addr() as u64);
+    let first = usize::try_from(hash % ENTRIES_MAX as u64).unwrap_or(0);
+    (0..PROBES_MAX).map(move |step| (first + step) % ENTRIES_MAX)
 }
 
 impl<T> Default for Handles<T> {
@@ -78,9 +97,11 @@ mod tests {
                     format!("{word}{name}")
                 });
                 assert_eq!(found.map(String::as_str), Some(&*format!("{word}{name}")));
+                assert_eq!(handles.find(word, name), found);
             }
         }
         assert_eq!(made.get(), 3);
+        assert_eq!(handles.find("b", "y"), None);
     }
 
     #[test]
