@@ -16,7 +16,7 @@ pub const DEFAULT_PORT: u16 = 6_933;
 
 /// How a node finds the others and talks with them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
     /// Nodes of another cluster are not listened to, even if they share the key.
     pub cluster_name: String,
@@ -89,7 +89,7 @@ impl Config {
 
 /// The protocol's times. All nodes should have the same.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Timing {
     /// How often one member is probed, such as "1s".
     #[serde(deserialize_with = "span")]
@@ -150,14 +150,14 @@ impl Timing {
 
     fn check(&self) -> Result<(), ConfigError> {
         let spans = [
-            ("probe_period", self.probe_period),
-            ("probe_timeout", self.probe_timeout),
+            ("probePeriod", self.probe_period),
+            ("probeTimeout", self.probe_timeout),
             ("suspicion", self.suspicion),
-            ("gossip_period", self.gossip_period),
-            ("sync_period", self.sync_period),
-            ("announce_min", self.announce_min),
-            ("announce_max", self.announce_max),
-            ("resolve_period", self.resolve_period),
+            ("gossipPeriod", self.gossip_period),
+            ("syncPeriod", self.sync_period),
+            ("announceMin", self.announce_min),
+            ("announceMax", self.announce_max),
+            ("resolvePeriod", self.resolve_period),
         ];
         if let Some((name, _)) = spans.into_iter().find(|(_, span)| span.is_zero()) {
             return Err(ConfigError::Zero(name));

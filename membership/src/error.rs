@@ -8,7 +8,7 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error(
-        "check cluster_name {0:?}: want 1 to {max} letters, digits, '-', '_' or '.'",
+        "check clusterName {0:?}: want 1 to {max} letters, digits, '-', '_' or '.'",
         max = limits::CLUSTER_NAME_BYTES_MAX
     )]
     ClusterName(String),
@@ -31,13 +31,13 @@ pub enum ConfigError {
     AdvertisedPort,
     #[error("check advertise: an IPv4 socket ({bind}) cannot talk with {advertise}; bind an IPv6 address")]
     Families { bind: SocketAddr, advertise: SocketAddr },
-    #[error("check keys: gossip on {0} needs a key (`openssl rand -hex 32`) or allow_plaintext: true")]
+    #[error("check keys: gossip on {0} needs a key (`openssl rand -hex 32`) or allowPlaintext: true")]
     NoKey(SocketAddr),
     #[error("check timing.{0}: want more than zero")]
     Zero(&'static str),
-    #[error("check timing.probe_timeout: {timeout:?} is more than half of probe_period {period:?}")]
+    #[error("check timing.probeTimeout: {timeout:?} is more than half of probePeriod {period:?}")]
     ProbeTimeout { timeout: Duration, period: Duration },
-    #[error("check timing.announce_min: {min:?} is more than announce_max {max:?}")]
+    #[error("check timing.announceMin: {min:?} is more than announceMax {max:?}")]
     Announce { min: Duration, max: Duration },
 }
 

@@ -7,10 +7,15 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::cli::{LogFormat, LogLevel, RunArgs, StartDevArgs};
+use crate::{
+    cli::{LogFormat, LogLevel, RunArgs, StartDevArgs},
+    membership::settings::{Section, Settings, SettingsError},
+};
 
 /// The port of the gRPC service, as everywhere in this field.
 const GRPC_PORT: u16 = 7233;
+/// Where a node of a cluster is asked and told by operators, unless another address is given.
+pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7243);
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// What the server runs with.
@@ -28,6 +33,8 @@ pub struct Config {
     pub storage: storage::config::EmbeddedConfig,
     pub cluster: cluster::config::Config,
     pub frontend: frontend::config::Config,
+    /// `None`: the server is alone.
+    pub membership: Option<Settings>,
 }
 
 /// Where data is kept.
@@ -49,6 +56,14 @@ struct File {
     storage: storage::config::EmbeddedConfig,
     cluster: cluster::config::Config,
     frontend: frontend::config::Config,
+    global: Global,
+}
+
+/// What holds for the cluster as a whole.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Global {
+    membership: Option<Section>,
 }
 
 /// The settings cannot be used.
@@ -60,6 +75,8 @@ pub enum ConfigError {
     Parse(PathBuf, String),
     #[error("{0}")]
     Invalid(String),
+    #[error("read global.membership: {0}")]
+    Membership(#[from] SettingsError),
 }
 
 /// Puts file and command line together; the command line goes first.
@@ -78,9 +95,16 @@ pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
                 .unwrap_or_else(|| PathBuf::from("perdure-data")),
         )
     };
+    let listen = args.listen.or(file.listen).unwrap_or(loopback);
+    let membership = file
+        .global
+        .membership
+        .map(|section| section.resolve(listen))
+        .transpose()?;
+    let admin = membership.as_ref().map(|_| ADMIN_ADDRESS);
     let config = Config {
-        listen: args.listen.or(file.listen).unwrap_or(loopback),
-        http_listen: args.http_listen.or(file.http_listen),
+        listen,
+        http_listen: args.http_listen.or(file.http_listen).or(admin),
         data,
         namespaces: with_default(file.namespaces.into_iter().chain(args.namespace)),
         search_attributes: Vec::new(),
@@ -89,8 +113,13 @@ pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
         storage: file.storage,
         cluster: file.cluster,
         frontend: file.frontend,
+        membership,
     };
-    for address in [Some(config.listen), config.http_listen].into_iter().flatten() {
+    let rpc = config.membership.as_ref().map(|settings| settings.rpc.bind);
+    for address in [Some(config.listen), config.http_listen, rpc]
+        .into_iter()
+        .flatten()
+    {
         if !address.ip().is_loopback() && !args.allow_insecure {
             return Err(ConfigError::Invalid(format!(
                 "refuse to listen on {address}: beyond loopback nothing is encrypted yet; give --allow-insecure \
@@ -126,6 +155,7 @@ pub fn load_dev(args: StartDevArgs) -> Result<Config, ConfigError> {
         storage: storage::config::EmbeddedConfig::default(),
         cluster: cluster::config::Config::default(),
         frontend,
+        membership: None,
     })
 }
 
@@ -149,6 +179,12 @@ fn validate(config: Config) -> Result<Config, ConfigError> {
         .storage
         .validate()
         .map_err(|error| ConfigError::Invalid(error.to_string()))?;
+    if config.membership.is_some() {
+        return Err(ConfigError::Invalid(
+            "refuse global.membership: nodes of a cluster share one store, and this one is the process's own"
+                .to_owned(),
+        ));
+    }
     Ok(config)
 }
 
@@ -231,16 +267,35 @@ mod tests {
         );
     }
 
-    #[test]
-    fn unknown_settings_are_refused() {
+    fn refused(yaml: &str, wanted: &str) {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("perdure.yaml");
-        std::fs::write(&path, "listen: 127.0.0.1:9\ndata_dri: x\n").expect("written");
+        std::fs::write(&path, yaml).expect("written");
         let error = load(RunArgs {
             config: Some(path),
             ..RunArgs::default()
         })
         .expect_err("refused");
-        assert!(error.to_string().contains("data_dri"), "{error}");
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
+
+    #[test]
+    fn unknown_settings_are_refused() {
+        refused("listen: 127.0.0.1:9\ndata_dri: x\n", "data_dri");
+        refused("global: {membership: {seed: x}}\n", "seed");
+        refused("global: {membershipp: {}}\n", "membershipp");
+    }
+
+    #[test]
+    fn calls_between_nodes_beyond_loopback_need_a_flag() {
+        refused(
+            "global: {membership: {rpc: {bind: '192.0.2.1:7234'}}}\n",
+            "refuse to listen on 192.0.2.1:7234",
+        );
+    }
+
+    #[test]
+    fn nodes_of_a_cluster_need_a_store_that_they_share() {
+        refused("global: {membership: {node: a}}\n", "share one store");
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod membership;
 pub mod run;
 pub mod telemetry;

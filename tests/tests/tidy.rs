@@ -21,7 +21,15 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ),
     (
         "server",
-        &["proto", "shard", "cluster", "frontend", "matching", "storage"],
+        &[
+            "proto",
+            "shard",
+            "cluster",
+            "frontend",
+            "matching",
+            "membership",
+            "storage",
+        ],
     ),
     ("tools/load", &["proto"]),
     ("tests", &["proto", "engine", "shard", "matching", "storage"]),

@@ -20,9 +20,9 @@ fn defaults_and_the_fast_profile_are_sound() {
 fn reads_what_an_operator_writes() {
     let key = "0f".repeat(32);
     let config = read(&format!(
-        r#"{{"cluster_name": "prod-eu", "bind": "0.0.0.0:7000", "advertise": "10.0.0.7:7000",
+        r#"{{"clusterName": "prod-eu", "bind": "0.0.0.0:7000", "advertise": "10.0.0.7:7000",
             "seeds": ["10.0.0.8:7000", "[::1]:7001", "::1", "perdure.internal", "node-2:7002"],
-            "keys": ["{key}"], "timing": {{"probe_period": "2s", "suspicion": "1500ms"}}}}"#
+            "keys": ["{key}"], "timing": {{"probePeriod": "2s", "suspicion": "1500ms"}}}}"#
     ))
     .expect("config");
     assert_eq!(config.timing.probe_period, Duration::from_secs(2));
@@ -45,8 +45,8 @@ fn refuses_what_cannot_work_and_says_why() {
     let key = "0f".repeat(32);
     for (text, why) in [
         (r#"{"cluster": "a"}"#.to_owned(), "unknown field `cluster`"),
-        (r#"{"cluster_name": "a b"}"#.to_owned(), "check cluster_name"),
-        (r#"{"cluster_name": ""}"#.to_owned(), "check cluster_name"),
+        (r#"{"clusterName": "a b"}"#.to_owned(), "check clusterName"),
+        (r#"{"clusterName": ""}"#.to_owned(), "check clusterName"),
         (r#"{"bind": "10.0.0.1:7000"}"#.to_owned(), "needs a key"),
         (r#"{"advertise": "10.0.0.1:7000"}"#.to_owned(), "needs a key"),
         (
@@ -70,21 +70,21 @@ fn refuses_what_cannot_work_and_says_why() {
         (r#"{"seeds": ["a:b"]}"#.to_owned(), "read seed"),
         (r#"{"seeds": ["a:0"]}"#.to_owned(), "read seed"),
         (r#"{"seeds": ["http://a"]}"#.to_owned(), "read seed"),
-        (r#"{"timing": {"probe_period": "1"}}"#.to_owned(), "read time"),
+        (r#"{"timing": {"probePeriod": "1"}}"#.to_owned(), "read time"),
         (
             r#"{"timing": {"suspicion": "0s"}}"#.to_owned(),
             "check timing.suspicion",
         ),
         (
-            r#"{"timing": {"probe_timeout": "600ms"}}"#.to_owned(),
-            "more than half of probe_period",
+            r#"{"timing": {"probeTimeout": "600ms"}}"#.to_owned(),
+            "more than half of probePeriod",
         ),
         (
-            r#"{"timing": {"announce_min": "1m"}}"#.to_owned(),
-            "more than announce_max",
+            r#"{"timing": {"announceMin": "1m"}}"#.to_owned(),
+            "more than announceMax",
         ),
         (
-            r#"{"timing": {"sync_period": "18446744073709551615s"}}"#.to_owned(),
+            r#"{"timing": {"syncPeriod": "18446744073709551615s"}}"#.to_owned(),
             "read time",
         ),
     ] {
@@ -95,6 +95,6 @@ fn refuses_what_cannot_work_and_says_why() {
 
 #[test]
 fn plaintext_beyond_loopback_only_on_request() {
-    assert!(read(r#"{"bind": "10.0.0.1:7000", "allow_plaintext": true}"#).is_ok());
+    assert!(read(r#"{"bind": "10.0.0.1:7000", "allowPlaintext": true}"#).is_ok());
     assert!(read(r#"{"bind": "[::1]:7000"}"#).is_ok());
 }
