@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which crate of ours may know which: arrows point down only. A new one needs an ADR.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("proto", &[]),
     ("storage", &["proto"]),
     ("matching", &["proto"]),
@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("tools/load", &["proto"]),
     ("tests", &["proto", "engine", "shard", "matching", "storage"]),
     ("tests/cassandra", &[]),
+    ("tests/cluster", &[]),
     ("xtask", &[]),
 ];
 

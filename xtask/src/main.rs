@@ -6,6 +6,8 @@
     reason = "a command line tool speaks on the terminal"
 )]
 
+mod cluster;
+
 use std::{
     env,
     ffi::OsString,
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         "chaos" => build().and_then(|()| program("chaos", &rest)),
         "cassandra-suite" => cassandra_suite(),
         "cassandra" => cassandra(&rest),
+        "cluster" => cluster::run(&rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -265,12 +268,13 @@ fn cargo_program() -> OsString {
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
-    println!("> {command:?}");
+    // Not on standard output, which may be read by another program.
+    eprintln!("> {command:?}");
     let begun = Instant::now();
     let status = command
         .status()
         .map_err(|error| format!("start {command:?}: {error}"))?;
-    println!("  {:.0} s", begun.elapsed().as_secs_f32());
+    eprintln!("  {:.0} s", begun.elapsed().as_secs_f32());
     if status.success() {
         Ok(())
     } else {

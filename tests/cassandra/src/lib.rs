@@ -115,6 +115,19 @@ impl Cluster {
         self.nodes.iter().map(Node::address).collect()
     }
 
+    /// The processes of those that run.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(Node::pid).collect()
+    }
+
+    /// Lets the nodes go on without their handle.
+    pub fn leave_alone(mut self) {
+        for node in &mut self.nodes {
+            node.leave_alone();
+        }
+    }
+
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

@@ -106,6 +106,11 @@ impl Node {
         }
     }
 
+    /// Forgets the process, which goes on.
+    pub(crate) fn leave_alone(&mut self) {
+        self.process = None;
+    }
+
     /// Stops the node's process from running until `resume`; its connections stay open.
     pub fn stall(&self) -> Result<(), LaunchError> {
         self.signal("-STOP")
