@@ -3,18 +3,12 @@
 use std::{
     fs,
     fs::OpenOptions,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use tokio::process::{Child, Command};
-
-/// Below the range from which clients' own ports are taken: a client that connects while the server is down
-/// could otherwise be given the server's port and talk to itself.
-const PORTS: std::ops::Range<u16> = 11_000..31_000;
 
 /// Starts and kills the server; the child dies with this value.
 pub struct Process {
@@ -114,16 +108,8 @@ fn spawn(program: &Path, directory: &Path, address: &str, options: &[String]) ->
         .map_err(|error| format!("start {}: {error}", program.display()))
 }
 
-/// An address that nobody listens on and that was not given out lately; different processes look in different places
-/// first.
+/// An address that nobody listens on and that was not given out lately.
 pub fn free_address() -> Result<String, String> {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let count = u32::from(PORTS.end - PORTS.start);
-    let given = GIVEN.fetch_add(1, Ordering::Relaxed);
-    let first = std::process::id().wrapping_add(given).wrapping_mul(97) % count;
-    (0..count)
-        .filter_map(|step| u16::try_from((first + step) % count).ok())
-        .map(|offset| format!("127.0.0.1:{}", PORTS.start + offset))
-        .find(|address| TcpListener::bind(address).is_ok())
-        .ok_or_else(|| "no free port".to_owned())
+    let address = nodes::ports::free_address().map_err(|error| error.to_string())?;
+    Ok(address.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Kills a server again and again under load and checks that nothing acknowledged is lost or done twice.
 #[derive(Clone, Debug, Parser)]
@@ -23,16 +23,38 @@ pub(crate) struct Args {
     /// Fewer kills and less load, for the test command.
     #[arg(long)]
     short: bool,
+
+    /// Run a cluster of so many nodes on a real Cassandra, and restart, add, drain and kill them.
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<u32>,
+
+    /// With --nodes: how many Cassandra nodes, 1 to 9.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub stores: u8,
+
+    /// With --nodes: only these parts, of restart, add, kill and outage.
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub only: Vec<Part>,
+
+    /// Where Cassandra's jars are kept.
+    #[arg(long, value_name = "DIR", default_value = "target")]
+    pub target: PathBuf,
+}
+
+/// What is done to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Restart,
+    Add,
+    Kill,
+    Outage,
 }
 
 /// How much is done and how long anything may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub kills: u32,
-    /// Callers, each with one workflow at a time.
-    pub callers: u64,
-    pub workflow_pollers: u64,
-    pub activity_pollers: u64,
+    pub crowd: Crowd,
     /// A kill comes at a random moment this long after the first answer at most.
     pub load_max: Duration,
     /// From the start of a process to its first answer.
@@ -41,13 +63,82 @@ pub(crate) struct Scale {
     pub finish_max: Duration,
 }
 
+/// How many clients there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowd {
+    /// Callers, each with one workflow at a time.
+    pub callers: u64,
+    pub workflow_pollers: u64,
+    pub activity_pollers: u64,
+}
+
+impl Crowd {
+    pub(crate) const LARGE: Self = Self {
+        callers: 64,
+        workflow_pollers: 16,
+        activity_pollers: 32,
+    };
+    pub(crate) const SMALL: Self = Self {
+        callers: 24,
+        workflow_pollers: 8,
+        activity_pollers: 16,
+    };
+}
+
+/// How much is done to several nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChurnScale {
+    pub crowd: Crowd,
+    pub nodes: u32,
+    /// Cassandra nodes.
+    pub stores: u8,
+    /// Times that all nodes are restarted, and that one comes and goes.
+    pub rounds: u32,
+    pub kills: u32,
+    /// Load before anything happens, for the figures to compare with.
+    pub calm: Duration,
+    /// Load between two things that happen.
+    pub pause: Duration,
+    /// How long the store is away, once stalled and once killed; zero leaves it alone.
+    pub outage: Duration,
+    /// From a kill, or from the store's return, until calls are answered again.
+    pub recovery_max: Duration,
+    pub finish_max: Duration,
+}
+
 impl Args {
+    pub(crate) fn churn_scale(&self, nodes: u32, stores: u8) -> ChurnScale {
+        let long = ChurnScale {
+            crowd: Crowd::LARGE,
+            nodes,
+            stores,
+            rounds: 3,
+            kills: self.kills.unwrap_or(10),
+            calm: Duration::from_secs(30),
+            pause: Duration::from_secs(5),
+            outage: Duration::from_secs(60),
+            recovery_max: Duration::from_secs(60),
+            finish_max: Duration::from_secs(180),
+        };
+        if !self.short {
+            return long;
+        }
+        ChurnScale {
+            crowd: Crowd::SMALL,
+            rounds: 1,
+            kills: self.kills.unwrap_or(1),
+            calm: Duration::from_secs(5),
+            pause: Duration::from_secs(2),
+            outage: Duration::from_secs(10),
+            finish_max: Duration::from_secs(60),
+            ..long
+        }
+    }
+
     pub(crate) fn scale(&self) -> Scale {
         let long = Scale {
             kills: self.kills.unwrap_or(20),
-            callers: 64,
-            workflow_pollers: 16,
-            activity_pollers: 32,
+            crowd: Crowd::LARGE,
             load_max: Duration::from_secs(4),
             recovery_max: Duration::from_secs(60),
             finish_max: Duration::from_secs(120),
@@ -57,9 +148,7 @@ impl Args {
         }
         Scale {
             kills: self.kills.unwrap_or(5),
-            callers: 24,
-            workflow_pollers: 8,
-            activity_pollers: 16,
+            crowd: Crowd::SMALL,
             load_max: Duration::from_secs(2),
             recovery_max: Duration::from_secs(20),
             finish_max: Duration::from_secs(30),

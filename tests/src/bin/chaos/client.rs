@@ -1,9 +1,14 @@
 //! Calls to a server that comes and goes: made again until it answers, and any odd answer is a violation.
 
 use std::{
+    error::Error as _,
     future::Future,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    io,
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use proto::temporal::{
@@ -21,11 +26,14 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use crate::ledger::Ledger;
+
 pub(crate) type Service = WorkflowServiceClient<Channel>;
 
 pub(crate) const NAMESPACE: &str = "default";
 pub(crate) const QUEUE: &str = "chaos";
 
+/// Connections to each node.
 const CONNECTIONS: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A call that takes longer is made again; long polls end before.
@@ -35,24 +43,52 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 const HISTORY_PAGE_EVENTS: i32 = 1000;
 
-/// Connections to the one server.
+/// Connections to all nodes, which take calls in turn.
 pub(crate) struct Api {
-    services: Vec<Service>,
+    targets: RwLock<Vec<Target>>,
     next: AtomicUsize,
     violations: Sender<String>,
+    pub(crate) ledger: Ledger,
+}
+
+struct Target {
+    address: String,
+    services: Vec<Service>,
 }
 
 impl Api {
-    pub(crate) fn new(address: &str, violations: Sender<String>) -> Result<Self, String> {
+    pub(crate) fn new(addresses: &[String], violations: Sender<String>) -> Result<Self, String> {
+        let api = Self {
+            targets: RwLock::default(),
+            next: AtomicUsize::new(0),
+            violations,
+            ledger: Ledger::new(),
+        };
+        for address in addresses {
+            api.add(address)?;
+        }
+        Ok(api)
+    }
+
+    /// Takes a node among those that are called.
+    pub(crate) fn add(&self, address: &str) -> Result<(), String> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| format!("read address {address}: {error}"))?
             .connect_timeout(CONNECT_TIMEOUT);
         let services = (0..CONNECTIONS).map(|_| WorkflowServiceClient::new(endpoint.connect_lazy()));
-        Ok(Self {
-            services: services.collect(),
-            next: AtomicUsize::new(0),
-            violations,
-        })
+        self.targets
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Target {
+                address: address.to_owned(),
+                services: services.collect(),
+            });
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, address: &str) {
+        let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        targets.retain(|target| target.address != address);
     }
 
     /// Reports what must never happen; the first report ends the program.
@@ -61,7 +97,8 @@ impl Api {
         let _ = self.violations.try_send(text);
     }
 
-    /// Makes a call until the server has answered it; `Err` is such an answer.
+    /// Makes a call until the server has answered it; `Err` is such an answer. What became of each attempt is
+    /// counted, however it goes on.
     pub(crate) async fn call<Q, A, F>(
         &self,
         message: &Q,
@@ -71,13 +108,33 @@ impl Api {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        let name = call_name::<Q>();
+        let mut unsent = 0;
         loop {
             let mut request = Request::new(message.clone());
             request.set_timeout(CALL_TIMEOUT);
+            let began = Instant::now();
             match rpc(self.service(), request).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) if passing(&status) => tokio::time::sleep(RETRY_PAUSE).await,
-                Err(status) => return Err(status),
+                Ok(response) => {
+                    self.ledger.answered(name, began.elapsed());
+                    return Ok(response.into_inner());
+                }
+                // Nobody was there: another node is asked at once, and after a round of all there is a pause.
+                Err(status) if never_left(&status) => {
+                    self.ledger.unsent();
+                    unsent += 1;
+                    if unsent % self.nodes() == 0 {
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
+                }
+                Err(status) if passing(&status) => {
+                    self.ledger.failed(name, code_of(&status));
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(status) => {
+                    self.ledger.refused(name, status.code(), began.elapsed());
+                    return Err(status);
+                }
             }
         }
     }
@@ -142,15 +199,62 @@ impl Api {
         .await
     }
 
+    fn nodes(&self) -> usize {
+        self.targets
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+            .max(1)
+    }
+
+    /// The next node's next connection.
     fn service(&self) -> Service {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.services.len();
-        self.services[at].clone()
+        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        let target = &targets[at % targets.len()];
+        target.services[(at / targets.len()) % CONNECTIONS].clone()
+    }
+}
+
+/// The call's name, from its request's.
+fn call_name<Q>() -> &'static str {
+    let path = std::any::type_name::<Q>();
+    let name = path.rsplit("::").next().unwrap_or(path);
+    name.strip_suffix("Request").unwrap_or(name)
+}
+
+/// Whether the call was never sent: nobody listened, or the connection ended before it was written. Clients of gRPC
+/// send it elsewhere by themselves.
+fn never_left(status: &Status) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = status.source();
+    while let Some(error) = cause {
+        let refused = error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        // hyper says so only of a request that it gives back.
+        let given_back = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_canceled);
+        if refused || given_back {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The code that a client of gRPC would show; a broken connection is one that is unavailable.
+fn code_of(status: &Status) -> String {
+    if status.source().is_some() {
+        "Unavailable (connection broke)".to_owned()
+    } else {
+        format!("{:?}", status.code())
     }
 }
 
 /// Whether a failure says nothing about the call: the connection broke, or the server asks for patience.
 fn passing(status: &Status) -> bool {
-    let transport = std::error::Error::source(status).is_some();
+    let transport = status.source().is_some();
     transport
         || matches!(
             status.code(),

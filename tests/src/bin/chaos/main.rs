@@ -4,16 +4,23 @@
 //!
 //! Ends with status 0 and `N passed, 0 failed`, or at the first violation with its text, the seed and the
 //! directory that holds the server's data and log. A seed repeats the draws, not the machine's timing.
+//!
+//! With `--nodes` it runs a cluster on a real Cassandra: nodes are restarted, added and drained, and no call may
+//! fail; then they are killed, and the store is taken away, and calls may fail until others have taken over.
 
 #![expect(clippy::print_stdout, reason = "a program whose output is its report")]
 
 mod args;
 mod caller;
 mod check;
+mod churn;
 mod client;
 mod command;
 mod decide;
+mod fleet;
 mod kind;
+mod ledger;
+mod load;
 mod model;
 mod past;
 mod random;
@@ -23,6 +30,7 @@ mod worker;
 
 use std::{
     fs,
+    path::Path,
     process::ExitCode,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -40,17 +48,16 @@ async fn main() -> ExitCode {
     println!("seed {seed}");
     let began = Instant::now();
     let outcome = tokio::select! {
-        outcome = run::run(&args.server, &directory, seed, args.scale()) => outcome,
+        outcome = run(&args, &directory, seed, began) => outcome,
         // Left alone, the server would outlive this program.
         () = asked_to_end() => Err("interrupted".to_owned()),
     };
     match outcome {
-        Ok(summary) => {
-            report(&summary, seed, began);
+        Ok(passed) => {
             if let Err(error) = fs::remove_dir_all(&directory) {
                 println!("remove {}: {error}", directory.display());
             }
-            println!("{} passed, 0 failed", summary.counts.total() + summary.runs);
+            println!("{passed} passed, 0 failed");
             ExitCode::SUCCESS
         }
         Err(violation) => {
@@ -63,6 +70,25 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs on one node or on several. Returns how many checks were made.
+async fn run(args: &Args, directory: &Path, seed: u64, began: Instant) -> Result<usize, String> {
+    let Some(nodes) = args.nodes else {
+        let summary = run::run(&args.server, directory, seed, args.scale()).await?;
+        report(&summary, seed, began);
+        return Ok(summary.counts.total() + summary.runs);
+    };
+    let scale = args.churn_scale(nodes, args.stores);
+    let summary = churn::run(&args.server, &args.target, directory, seed, scale, &args.only).await?;
+    println!(
+        "{} s on {nodes} nodes, seed {seed}: {} workflows with {} runs ended once each; acknowledged and found: {}",
+        began.elapsed().as_secs(),
+        summary.workflows,
+        summary.runs,
+        summary.counts,
+    );
+    Ok(summary.counts.total() + summary.runs)
 }
 
 fn report(summary: &Summary, seed: u64, began: Instant) {

@@ -1,33 +1,20 @@
-//! The whole run: load, kills, the last workflows' ends, the checks.
+//! The run on one node: load, kills, the last workflows' ends, the checks.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
     time::{Duration, Instant},
 };
 
 use perdure_tests::process::Process;
-use tokio::{
-    sync::mpsc::{self, Receiver},
-    task::JoinSet,
-};
 
 use crate::{
     args::Scale,
-    caller::Caller,
     check::{self, Strictness},
-    client::Api,
-    model::{Counts, Model},
+    load::Load,
+    model::Counts,
     random::{Random, number_of},
-    worker::Worker,
 };
 
-/// Violations that are kept; the first one ends the run.
-const VIOLATIONS_MAX: usize = 16;
 /// Load before a kill, at least.
 const LOAD_MIN: Duration = Duration::from_millis(100);
 /// One kill in so many comes while the server is still starting.
@@ -49,9 +36,7 @@ pub(crate) struct Summary {
 struct World {
     scale: Scale,
     process: Process,
-    api: Arc<Api>,
-    model: Arc<Model>,
-    caller: Arc<Caller>,
+    load: Load,
     random: Random,
     down_max: Duration,
 }
@@ -63,83 +48,48 @@ pub(crate) async fn run(
     seed: u64,
     scale: Scale,
 ) -> Result<Summary, String> {
-    let (sender, mut violations) = mpsc::channel(VIOLATIONS_MAX);
     let mut process = Process::start(program, directory, &[])?;
-    let api = Arc::new(Api::new(&process.address, sender)?);
-    let model = Arc::new(Model::default());
+    let (load, violations) = Load::new(&[process.address.clone()], seed, scale.crowd)?;
+    let api = load.api.clone();
     process.answers(|| api.answers(), scale.recovery_max).await?;
-    let caller = Arc::new(Caller {
-        api: api.clone(),
-        model: model.clone(),
-        seed,
-        next: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-    });
     let mut world = World {
         scale,
         process,
-        api,
-        model,
-        caller,
+        load,
         random: Random::new(seed, number_of("kills")),
         down_max: Duration::ZERO,
     };
-    // Dropped, and with it aborted, when this function is left.
-    let _workers = world.workers(seed);
-    tokio::select! {
-        outcome = world.through(directory) => {
-            // A violation that was reported while the last check passed still counts.
-            violations.try_recv().map_or(outcome, Err)
-        }
-        violation = first(&mut violations) => Err(violation),
-    }
-}
-
-async fn first(violations: &mut Receiver<String>) -> String {
-    violations
-        .recv()
-        .await
-        .unwrap_or_else(|| "all clients are gone".to_owned())
+    violations.or(world.through(directory)).await
 }
 
 impl World {
     async fn through(&mut self, directory: &Path) -> Result<Summary, String> {
-        let mut callers = JoinSet::new();
-        for number in 0..self.scale.callers {
-            callers.spawn(self.caller.clone().play(number));
-        }
+        self.load.begin();
         for kill in 1..=self.scale.kills {
             self.kill(kill, directory).await?;
         }
-        self.caller.stop.store(true, Ordering::Relaxed);
-        let finish = tokio::time::timeout(self.scale.finish_max, callers.join_all());
-        if finish.await.is_err() {
-            return Err(self.unfinished());
-        }
-        let records = self.model.copy(|_, _| true);
-        let workflows = records.len();
-        let runs = check::check(&self.api, records, Strictness::Finished, directory).await?;
-        check::listed(&self.api, &runs).await?;
+        let (workflows, runs) = self.load.finish(self.scale.finish_max, directory).await?;
         self.process.kill().await?;
         Ok(Summary {
             kills: self.scale.kills,
             workflows,
-            runs: runs.len(),
-            counts: self.model.counts(),
+            runs,
+            counts: self.load.model.counts(),
             down_max: self.down_max,
         })
     }
 
     /// Lets the load go on for a random time, kills, starts again, and looks for what was acknowledged.
     async fn kill(&mut self, number: u32, directory: &Path) -> Result<(), String> {
-        let before = self.model.counts();
+        let before = self.load.model.counts();
         let load = LOAD_MIN + self.random.duration(self.scale.load_max);
         tokio::time::sleep(load).await;
         self.process.kill().await?;
         let killed = Instant::now();
-        let counts = self.model.counts();
+        let counts = self.load.model.counts();
         let random = &mut self.random;
         let records = self
+            .load
             .model
             .copy(|_, record| !record.ended || random.below(ENDED_ONE_IN) == 0);
         self.process.restart()?;
@@ -149,7 +99,7 @@ impl World {
             self.process.kill().await?;
             self.process.restart()?;
         }
-        let api = &self.api;
+        let api = &self.load.api;
         self.process
             .answers(|| api.answers(), self.scale.recovery_max)
             .await?;
@@ -157,7 +107,7 @@ impl World {
         self.down_max = self.down_max.max(down);
         let open = records.values().filter(|record| !record.ended).count();
         let checked = records.len();
-        check::check(&self.api, records, Strictness::Acknowledged, directory)
+        check::check(&self.load.api, records, Strictness::Acknowledged, directory)
             .await
             .map_err(|problem| format!("after kill {number}: {problem}"))?;
         println!(
@@ -171,32 +121,5 @@ impl World {
             counts.total() - before.total(),
         );
         Ok(())
-    }
-
-    fn workers(&self, seed: u64) -> JoinSet<()> {
-        let worker = Arc::new(Worker {
-            api: self.api.clone(),
-            model: self.model.clone(),
-            seed,
-            marks: AtomicU64::new(0),
-        });
-        let mut pollers = JoinSet::new();
-        for _ in 0..self.scale.workflow_pollers {
-            pollers.spawn(worker.clone().poll_workflow_tasks());
-        }
-        for number in 0..self.scale.activity_pollers {
-            pollers.spawn(worker.clone().poll_activity_tasks(number));
-        }
-        pollers
-    }
-
-    fn unfinished(&self) -> String {
-        let open: BTreeMap<String, _> = self.model.copy(|_, record| !record.ended);
-        let some: Vec<_> = open.iter().take(5).collect();
-        format!(
-            "{} workflows have not ended within {:?}, among them {some:?}",
-            open.len(),
-            self.scale.finish_max
-        )
     }
 }

@@ -1,0 +1,256 @@
+//! The run on several nodes: restarts, nodes that come and go, kills and a store that is away, under steady load.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    args::{ChurnScale, Part},
+    check::{self, Strictness},
+    fleet::Fleet,
+    ledger::Phase,
+    load::Load,
+    model::Counts,
+};
+
+/// How long no call may fail until a take-over counts as done.
+const QUIET: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(100);
+/// What may go wrong while a node is dead or the store is away: the same call made again may be answered.
+const RETRYABLE: [&str; 4] = [
+    "Unavailable",
+    "Unavailable (connection broke)",
+    "DeadlineExceeded",
+    "ResourceExhausted",
+];
+
+/// What a run without violation has shown.
+pub(crate) struct Summary {
+    pub workflows: usize,
+    pub runs: usize,
+    pub counts: Counts,
+}
+
+struct Churn<'a> {
+    fleet: Fleet,
+    load: Load,
+    scale: ChurnScale,
+    directory: &'a Path,
+    figures: Vec<String>,
+    /// Failed calls where none may fail.
+    unexcused: u64,
+}
+
+/// Runs to the end or to the first violation.
+pub(crate) async fn run(
+    server: &Path,
+    target: &Path,
+    directory: &Path,
+    seed: u64,
+    scale: ChurnScale,
+    parts: &[Part],
+) -> Result<Summary, String> {
+    let fleet = Fleet::up(server, target, directory, scale).await?;
+    let addresses: Vec<String> = fleet.nodes().into_iter().map(|(_, address)| address).collect();
+    println!("{} nodes are ready: {addresses:?}", addresses.len());
+    let (load, violations) = Load::new(&addresses, seed, scale.crowd)?;
+    let mut churn = Churn {
+        fleet,
+        load,
+        scale,
+        directory,
+        figures: Vec::new(),
+        unexcused: 0,
+    };
+    violations.or(churn.through(parts)).await
+}
+
+impl Churn<'_> {
+    async fn through(&mut self, parts: &[Part]) -> Result<Summary, String> {
+        let wanted = |part| parts.is_empty() || parts.contains(&part);
+        self.load.begin();
+        tokio::time::sleep(self.scale.pause).await;
+        self.phase("calm");
+        tokio::time::sleep(self.scale.calm).await;
+        for round in 1..=self.scale.rounds {
+            if wanted(Part::Restart) {
+                self.restart_all(round).await?;
+            }
+            if wanted(Part::Add) {
+                self.add_and_drain(round).await?;
+            }
+        }
+        if wanted(Part::Kill) {
+            for kill in 1..=self.scale.kills {
+                self.kill(kill).await?;
+            }
+        }
+        if wanted(Part::Outage) && !self.scale.outage.is_zero() {
+            self.outage(false).await?;
+            self.outage(true).await?;
+        }
+        self.phase("end");
+        let (workflows, runs) = self.load.finish(self.scale.finish_max, self.directory).await?;
+        self.close();
+        self.figures.extend(self.compare());
+        for figure in &self.figures {
+            println!("{figure}");
+        }
+        let errors = self.fleet.errors()?;
+        if let Some(first) = errors.first() {
+            return Err(format!(
+                "{} errors in the nodes' logs, the first: {first}",
+                errors.len()
+            ));
+        }
+        if self.unexcused > 0 {
+            return Err(format!(
+                "{} calls failed while nodes came and went in good order",
+                self.unexcused
+            ));
+        }
+        Ok(Summary {
+            workflows,
+            runs,
+            counts: self.load.model.counts(),
+        })
+    }
+
+    async fn restart_all(&mut self, round: u32) -> Result<(), String> {
+        for (name, _) in self.fleet.nodes() {
+            self.phase(&format!("restart {round}: {name}"));
+            self.fleet.restart(&name).await?;
+            tokio::time::sleep(self.scale.pause).await;
+        }
+        self.check(&format!("restart {round}")).await
+    }
+
+    async fn add_and_drain(&mut self, round: u32) -> Result<(), String> {
+        self.phase(&format!("add {round}"));
+        let name = self.fleet.add(&self.load.api).await?;
+        tokio::time::sleep(self.scale.pause).await;
+        self.phase(&format!("drain {round}: {name}"));
+        self.fleet.drain(&name, &self.load.api).await?;
+        tokio::time::sleep(self.scale.pause).await;
+        self.check(&format!("drain {round}")).await
+    }
+
+    /// Kills one node after the other; its successor takes over before it comes back.
+    async fn kill(&mut self, number: u32) -> Result<(), String> {
+        let nodes = self.fleet.nodes();
+        let (name, _) = &nodes[number as usize % nodes.len()];
+        self.phase(&format!("kill {number}: {name}"));
+        let killed = Instant::now();
+        self.fleet.kill(name).await?;
+        self.recovered(killed, &format!("kill {number}: {name}")).await?;
+        self.phase(&format!("return {number}: {name}"));
+        self.fleet.start(name).await?;
+        tokio::time::sleep(self.scale.pause).await;
+        self.check(&format!("kill {number}")).await
+    }
+
+    async fn outage(&mut self, killed: bool) -> Result<(), String> {
+        let how = if killed { "store killed" } else { "store stalled" };
+        self.phase(how);
+        if killed {
+            self.fleet.kill_store(self.scale.outage).await?;
+        } else {
+            self.fleet.stall_store(self.scale.outage).await?;
+        }
+        self.recovered(Instant::now(), how).await?;
+        self.phase(&format!("after {how}"));
+        tokio::time::sleep(self.scale.pause).await;
+        self.check(how).await
+    }
+
+    /// Waits until no call has failed for a while and says when the last one did.
+    async fn recovered(&mut self, since: Instant, what: &str) -> Result<(), String> {
+        loop {
+            let phase = self.load.api.ledger.open();
+            let last = phase.last_failure.unwrap_or(since).max(since);
+            if last.elapsed() >= QUIET && self.answers_since(last) {
+                let after = last.duration_since(since).as_secs_f64();
+                self.figures
+                    .push(format!("{what}: the last failed call after {after:.1} s"));
+                return Ok(());
+            }
+            if since.elapsed() > self.scale.recovery_max {
+                return Err(format!("{what}: calls fail after {:?}: {phase}", since.elapsed()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Whether calls go on: silence is no recovery.
+    fn answers_since(&self, since: Instant) -> bool {
+        self.load
+            .api
+            .ledger
+            .open()
+            .last_answer
+            .is_some_and(|last| last > since)
+    }
+
+    /// Ends the open phase, prints it, and begins another.
+    fn phase(&mut self, name: &str) {
+        self.close();
+        self.load.api.ledger.begin(name);
+    }
+
+    fn close(&mut self) {
+        let phase = self.load.api.ledger.open();
+        println!("{phase}");
+        if phase.failed() == 0 {
+            return;
+        }
+        if excused(&phase.name) {
+            for ((call, code), count) in &phase.failures {
+                if !RETRYABLE.contains(&code.as_str()) {
+                    self.load
+                        .api
+                        .violation(format!("{}: {call} failed with {code} {count} times", phase.name));
+                }
+            }
+        } else {
+            self.unexcused += phase.failed();
+        }
+    }
+
+    /// Looks for everything that was acknowledged.
+    async fn check(&self, after: &str) -> Result<(), String> {
+        let records = self.load.model.copy(|_, record| !record.ended);
+        check::check(&self.load.api, records, Strictness::Acknowledged, self.directory)
+            .await
+            .map(drop)
+            .map_err(|problem| format!("after {after}: {problem}"))
+    }
+
+    /// Compares calls before and while nodes come and go.
+    fn compare(&self) -> Vec<String> {
+        let mut sums = [
+            ("calm", "calm"),
+            ("all restarts", "restart"),
+            ("all that came", "add"),
+            ("all that were drained", "drain"),
+            ("all kills", "kill"),
+        ]
+        .map(|(name, prefix)| (Phase::sum(name), prefix));
+        for phase in self.load.api.ledger.all() {
+            for (sum, prefix) in &mut sums {
+                if phase.name.starts_with(*prefix) {
+                    sum.add(&phase);
+                }
+            }
+        }
+        let sums = sums.into_iter().map(|(sum, _)| sum);
+        sums.filter(|sum| sum.calls > 0)
+            .map(|sum| sum.to_string())
+            .collect()
+    }
+}
+
+/// Whether calls may fail in this phase.
+fn excused(phase: &str) -> bool {
+    phase.starts_with("kill") || phase.starts_with("store") || phase == "start"
+}
