@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod namespaces;
 pub mod output;
 pub mod reads;
+pub mod report;
 pub mod shard;
 pub mod view;
 
