@@ -48,7 +48,7 @@ impl Indexer {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = waiting
             .get(&run)
-            .is_none_or(|known| version(&known.update) <= version(&update));
+            .is_none_or(|known| known.update.version() <= update.version());
         if newest {
             let since = Instant::now();
             waiting.insert(run, Waiting { shard, update, since });
@@ -95,17 +95,10 @@ impl Indexer {
             let metrics = &router.metrics().node;
             metrics.indexed(&record.update, record.since.elapsed());
             let runs = done.entry(record.shard).or_default();
-            runs.push((run, version(&record.update)));
+            runs.push((run, record.update.version()));
         }
         for (shard, runs) in done {
             router.tell(shard, Input::Indexed { runs });
         }
-    }
-}
-
-fn version(update: &Update) -> u64 {
-    match update {
-        Update::Upsert(record) => record.version,
-        Update::Delete { version, .. } => *version,
     }
 }

@@ -185,6 +185,7 @@ impl From<VisibilityError> for Error {
     fn from(error: VisibilityError) -> Self {
         match error {
             VisibilityError::InvalidToken => Self::invalid("Invalid NextPageToken."),
+            VisibilityError::TooCostly { .. } => Self::invalid(error.to_string()),
             VisibilityError::Busy | VisibilityError::TooMany { .. } => Self::overloaded(error.to_string()),
             VisibilityError::Unavailable(_) => Self::Unavailable(error.to_string()),
             VisibilityError::Broken(_) => Self::Internal(error.to_string()),

@@ -5,6 +5,9 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::cli::{LogFormat, LogLevel};
 
+/// What is heard only if `RUST_LOG` asks for it: each connection of the driver to Cassandra.
+const QUIET: &str = "scylla=error";
+
 /// Starts logging to standard error; `RUST_LOG` narrows or widens it by module.
 pub fn start(level: LogLevel, format: LogFormat) {
     let level = match level {
@@ -14,9 +17,11 @@ pub fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Never => LevelFilter::OFF,
     };
+    let quiet = if level == LevelFilter::OFF { "" } else { QUIET };
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| quiet.to_owned());
     let filter = EnvFilter::builder()
         .with_default_directive(level.into())
-        .from_env_lossy();
+        .parse_lossy(wanted);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
         LogFormat::Json => registry

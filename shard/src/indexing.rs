@@ -28,7 +28,7 @@ pub(crate) struct Indexing {
 impl Indexing {
     /// Stores the record beside the run, and sends it once it is durable.
     pub(crate) fn write(&mut self, unit: &mut Unit, run: &RunKey, version: u64, update: Update) {
-        unit.put(Table::Outbox, codec::run_key(run), outbox::write(run, &update));
+        unit.put(Table::Outbox, codec::run_key(run), outbox::write(&update));
         if self.versions.len() >= INDEXING_RECORDS_MAX && !self.versions.contains_key(run) {
             // The row is enough for now: it is read when the index has caught up.
             return self.from = Some(Bytes::new());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::run::Run;
 use proto::{
-    ids::{NamespaceId, RunId, RunKey, WorkflowId, WorkflowKey},
+    ids::{RunKey, WorkflowId, WorkflowKey},
     time::Timestamp,
 };
 use storage::visibility::{
@@ -63,6 +63,16 @@ pub(crate) fn record(key: &RunKey, run: &Run, schema: &Schema) -> Option<Record>
     })
 }
 
+/// Returns the record's end, one version later: what lists no longer show is not needed to find the run there.
+pub(crate) fn gone(last: Record) -> Update {
+    Update::Delete(Box::new(Record {
+        version: last.version + 1,
+        memo: Bytes::new(),
+        search_attributes: SearchAttributes::default(),
+        ..last
+    }))
+}
+
 fn execution(workflow_id: &str, run_id: &str) -> Option<Execution> {
     Some(Execution {
         workflow_id: WorkflowId::from(workflow_id),
@@ -71,68 +81,30 @@ fn execution(workflow_id: &str, run_id: &str) -> Option<Execution> {
 }
 
 /// Returns the row's value.
-pub(crate) fn write(run: &RunKey, update: &Update) -> Bytes {
-    match update {
-        Update::Upsert(record) => {
-            let record = record.encode();
-            let mut value = BytesMut::with_capacity(1 + record.len());
-            value.put_u8(UPSERT);
-            value.put_slice(&record);
-            value.freeze()
-        }
-        Update::Delete {
-            namespace_id,
-            run_id,
-            version,
-        } => {
-            let workflow_id = run.workflow.workflow_id.as_str().as_bytes();
-            let mut value = BytesMut::with_capacity(41 + workflow_id.len());
-            value.put_u8(DELETE);
-            value.put_u64(*version);
-            value.put_slice(namespace_id.as_bytes());
-            value.put_slice(run_id.as_bytes());
-            value.put_slice(workflow_id);
-            value.freeze()
-        }
-    }
+pub(crate) fn write(update: &Update) -> Bytes {
+    let (kind, record) = match update {
+        Update::Upsert(record) => (UPSERT, record.encode()),
+        Update::Delete(record) => (DELETE, record.encode()),
+    };
+    let mut value = BytesMut::with_capacity(1 + record.len());
+    value.put_u8(kind);
+    value.put_slice(&record);
+    value.freeze()
 }
 
 /// Reads a row's value; `None` if it is malformed.
 pub(crate) fn read(value: &[u8]) -> Option<(RunKey, u64, Update)> {
     let (&kind, rest) = value.split_first()?;
-    match kind {
-        UPSERT => {
-            let record = Record::decode(rest).ok()?;
-            let workflow = WorkflowKey {
-                namespace_id: record.namespace_id,
-                workflow_id: record.workflow_id.clone(),
-            };
-            let (run, version) = (workflow.run(record.run_id), record.version);
-            Some((run, version, Update::Upsert(Box::new(record))))
-        }
-        DELETE => {
-            let (version, rest) = rest.split_first_chunk::<8>()?;
-            let (namespace, rest) = rest.split_first_chunk::<16>()?;
-            let (run, workflow_id) = rest.split_first_chunk::<16>()?;
-            let namespace_id = NamespaceId::from_bytes(*namespace);
-            let run_id = RunId::from_bytes(*run);
-            let version = u64::from_be_bytes(*version);
-            let workflow_id = WorkflowId::from(std::str::from_utf8(workflow_id).ok()?);
-            let run = WorkflowKey {
-                namespace_id,
-                workflow_id,
-            }
-            .run(run_id);
-            Some((
-                run,
-                version,
-                Update::Delete {
-                    namespace_id,
-                    run_id,
-                    version,
-                },
-            ))
-        }
-        _ => None,
-    }
+    let record = Box::new(Record::decode(rest).ok()?);
+    let workflow = WorkflowKey {
+        namespace_id: record.namespace_id,
+        workflow_id: record.workflow_id.clone(),
+    };
+    let (run, version) = (workflow.run(record.run_id), record.version);
+    let update = match kind {
+        UPSERT => Update::Upsert(record),
+        DELETE => Update::Delete(record),
+        _ => return None,
+    };
+    Some((run, version, update))
 }

@@ -62,7 +62,9 @@ impl Shard {
             return;
         }
         let state = slot.run.state();
-        let (wakeup, transitions) = (state.wakeup, state.transitions);
+        let wakeup = state.wakeup;
+        let schema = &self.namespaces.entry(run.workflow.namespace_id).schema;
+        let gone = outbox::record(run, &slot.run, schema).map(outbox::gone);
         if let Some(slot) = self.cache.remove(run)
             && let Some(at) = slot.armed
         {
@@ -72,12 +74,6 @@ impl Shard {
         if last.is_some_and(|last| last.run_id == run.run_id.to_string()) {
             self.set_current(&run.workflow, None);
         }
-        let version = u64::try_from(transitions).unwrap_or(0) + 1;
-        let update = Update::Delete {
-            namespace_id: run.workflow.namespace_id,
-            run_id: run.run_id,
-            version,
-        };
         let key = codec::run_key(run);
         self.stage.change(&run.workflow, |unit| {
             unit.dirty.remove(run);
@@ -89,7 +85,9 @@ impl Shard {
                 unit.delete(Table::Wakeup, codec::wakeup_key(at, run));
             }
             unit.forget(history_key(run));
-            self.indexing.write(unit, run, version, update);
+            if let Some(update) = gone {
+                self.indexing.write(unit, run, update.version(), update);
+            }
         });
         self.watchers.end(run, out);
     }

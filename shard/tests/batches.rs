@@ -249,7 +249,7 @@ fn read_waits_for_what_is_not_durable_behind_rows_that_can_wait() {
     let indexed = stand.outputs.iter().find_map(|output| match output {
         Output::Index { run, update } => match &**update {
             Update::Upsert(record) => Some((run.clone(), record.version)),
-            Update::Delete { .. } => None,
+            Update::Delete(_) => None,
         },
         _ => None,
     });

@@ -14,12 +14,13 @@ mod cold;
 pub mod config;
 mod landed;
 mod limiter;
-mod link;
+pub(crate) mod link;
 mod registry;
 mod routing;
-mod rows;
+pub(crate) mod rows;
 pub mod schema;
 mod shards;
+mod tls;
 
 use std::sync::Arc;
 
@@ -58,13 +59,21 @@ pub enum OpenError {
     #[error(transparent)]
     Config(#[from] InvalidConfig),
     #[error(
-        "open keyspace {keyspace}: its schema has version {found}, this release needs {needed}; set it up with `autoSetup` or the schema that this release has"
+        "open keyspace {keyspace}: it has no schema; run `perdure schema setup`, or set autoSetup for the first start"
     )]
-    Schema {
-        keyspace: String,
-        found: usize,
-        needed: usize,
-    },
+    NoSchema { keyspace: String },
+    #[error("update keyspace {keyspace}: there is none; run `perdure schema setup`")]
+    NoKeyspace { keyspace: String },
+    #[error(
+        "open keyspace {keyspace}: its schema has version {found}, this release needs {needed}; run `perdure schema update`",
+        needed = schema::CURRENT
+    )]
+    OlderSchema { keyspace: String, found: usize },
+    #[error(
+        "open keyspace {keyspace}: its schema has version {found}, made for a later release; this one knows versions up to {known} only",
+        known = schema::CURRENT
+    )]
+    NewerSchema { keyspace: String, found: usize },
     #[error("set up TLS: name the certificates to trust in caFile")]
     NoCa,
     #[error("{action}: {why}")]
@@ -220,6 +229,6 @@ impl Registry for CassandraStore {
     }
 }
 
-fn stopped() -> StoreError {
+pub(crate) fn stopped() -> StoreError {
     StoreError::Unavailable("store has stopped".to_owned())
 }

@@ -30,7 +30,8 @@ const USAGE: &str = "cargo xtask TASK
   chaos     only the crashes under load; further arguments go to it
   cassandra-suite
             only the storage suite on a real Cassandra node
-  cassandra start real Cassandra nodes, as many as the argument says, on port 9042 until ENTER is pressed";
+  cassandra start real Cassandra nodes, as many as the first argument says, until ENTER is pressed; on port 9042,
+            or the one that the second argument says";
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
@@ -170,7 +171,6 @@ fn program(name: &str, args: &[String]) -> Result<(), String> {
     cargo(&all)
 }
 
-/// Runs Cassandra nodes by hand.
 /// Runs the tests of the store on Cassandra, with a real node that is theirs alone.
 fn cassandra_suite() -> Result<(), String> {
     let data = target().join("cassandra/suite");
@@ -185,7 +185,7 @@ fn cassandra_suite() -> Result<(), String> {
         "--package",
         "perdure-storage",
         "--features",
-        "cassandra,suite",
+        "cassandra-tests",
         "--lib",
         "--test",
         "cassandra",
@@ -195,15 +195,18 @@ fn cassandra_suite() -> Result<(), String> {
         .current_dir(root()))
 }
 
+/// Runs Cassandra nodes by hand.
 fn cassandra(args: &[String]) -> Result<(), String> {
     let nodes = args.first().map_or(Ok(1), |count| count.parse());
     let nodes = nodes.map_err(|_| format!("cassandra wants a number of nodes\n\n{USAGE}"))?;
+    let port = args.get(1).map_or(Ok(9042), |port| port.parse());
+    let port = port.map_err(|_| format!("cassandra wants a port\n\n{USAGE}"))?;
     let options = launcher::Options {
         nodes,
-        port: 9042,
+        port,
         ..launcher::Options::default()
     };
-    let data = target().join("cassandra/by-hand");
+    let data = target().join(format!("cassandra/by-hand-{port}"));
     let cluster = launcher::Cluster::start(&target(), &data, &options).map_err(|error| error.to_string())?;
     println!("Cassandra answers on {:?}; ENTER stops it.", cluster.addresses());
     let mut line = String::new();

@@ -154,36 +154,36 @@ impl Cold {
         Ok(Self {
             insert: link
                 .prepare(
-                    "INSERT INTO run_data (id, kind, seq, key, number, epoch, shard, value) \
+                    "INSERT INTO ks.run_data (id, kind, seq, key, number, epoch, shard, value) \
                      VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
                     1,
                 )
                 .await?,
             delete_history: link
-                .prepare("DELETE FROM run_data USING TIMESTAMP ? WHERE id = ? AND kind = 1", 1)
+                .prepare("DELETE FROM ks.run_data USING TIMESTAMP ? WHERE id = ? AND kind = 1", 1)
                 .await?,
             delete_closed: link
                 .prepare(
-                    "DELETE FROM run_data USING TIMESTAMP ? WHERE id = ? AND kind = 2 AND seq = 0 AND key = ?",
+                    "DELETE FROM ks.run_data USING TIMESTAMP ? WHERE id = ? AND kind = 2 AND seq = 0 AND key = ?",
                     1,
                 )
                 .await?,
             select_closed: link
                 .prepare(
-                    &format!("SELECT {columns} FROM run_data WHERE id = ? AND kind = 2 AND seq = 0 AND key = ?"),
+                    &format!("SELECT {columns} FROM ks.run_data WHERE id = ? AND kind = 2 AND seq = 0 AND key = ?"),
                     PAGE_NODES_MAX,
                 )
                 .await?,
             up: link
                 .prepare(
-                    &format!("SELECT {columns} FROM run_data WHERE id = ? AND kind = 1 AND seq >= ? AND seq < ? LIMIT ?"),
+                    &format!("SELECT {columns} FROM ks.run_data WHERE id = ? AND kind = 1 AND seq >= ? AND seq < ? LIMIT ?"),
                     PAGE_NODES_MAX,
                 )
                 .await?,
             down: link
                 .prepare(
                     &format!(
-                        "SELECT {columns} FROM run_data WHERE id = ? AND kind = 1 AND seq >= ? AND seq < ? \
+                        "SELECT {columns} FROM ks.run_data WHERE id = ? AND kind = 1 AND seq >= ? AND seq < ? \
                          ORDER BY seq DESC LIMIT ?"
                     ),
                     PAGE_NODES_MAX,
@@ -254,13 +254,14 @@ impl Cold {
         }
         let sender = link.clone();
         link.runtime().spawn(async move {
-            loop {
-                let boxed = values.iter().cloned().map(|row| Box::new(row) as Values);
-                match sender.batch(&statements, boxed.collect()).await {
-                    Ok(_) => return Ok(()),
-                    Err(error) => sender.after(&error, &mut deadline).await?,
-                }
-            }
+            let boxed = || {
+                values
+                    .iter()
+                    .cloned()
+                    .map(|row| Box::new(row) as Values)
+                    .collect()
+            };
+            sender.batch_again(&statements, boxed, &mut deadline).await
         })
     }
 

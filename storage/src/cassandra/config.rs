@@ -4,8 +4,10 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
+use super::{OpenError, link::refused};
+
 /// Where the store is and how it is spoken to.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CassandraConfig {
     /// Nodes to begin with, divided by commas; the others are found through them.
@@ -16,8 +18,13 @@ pub struct CassandraConfig {
     pub keyspace: String,
     #[serde(default)]
     pub user: Option<String>,
+    /// Or the file that holds it, or the variable of the environment: read whenever a connection is made anew.
     #[serde(default)]
     pub password: Option<Password>,
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    #[serde(default)]
+    pub password_env: Option<String>,
     /// The data centre whose nodes are asked; empty takes any. All nodes of a cluster must name the same one
     /// while `serialConsistency` is local.
     #[serde(default)]
@@ -49,8 +56,15 @@ pub struct CassandraConfig {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct ConsistencyConfig {
+    #[serde(default)]
+    pub default: Consistency,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Consistency {
     #[serde(default)]
     pub consistency: Level,
     #[serde(default)]
@@ -75,19 +89,29 @@ pub enum SerialLevel {
     Serial,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TlsConfig {
-    #[serde(default)]
     pub enabled: bool,
     /// Whom to trust: PEM.
-    #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// Who we are, if Cassandra asks: PEM.
-    #[serde(default)]
     pub cert_file: Option<PathBuf>,
-    #[serde(default)]
     pub key_file: Option<PathBuf>,
+    /// Whether a node's certificate must name its IP address.
+    pub enable_host_verification: bool,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            enable_host_verification: true,
+        }
+    }
 }
 
 /// Never shown.
@@ -121,6 +145,8 @@ pub enum InvalidConfig {
     Keyspace(String),
     #[error("give user and password together")]
     HalfUser,
+    #[error("give one of password, passwordFile and passwordEnv")]
+    ManyPasswords,
     #[error("give certFile and keyFile together")]
     HalfCertificate,
     #[error("use callTimeout of {0:?}: it must not be shorter than timeout")]
@@ -137,6 +163,8 @@ impl CassandraConfig {
             keyspace: keyspace(),
             user: None,
             password: None,
+            password_file: None,
+            password_env: None,
             datacenter: None,
             consistency: ConsistencyConfig::default(),
             tls: TlsConfig::default(),
@@ -160,7 +188,16 @@ impl CassandraConfig {
         {
             return Err(InvalidConfig::Keyspace(name.clone()));
         }
-        if self.user.is_some() != self.password.is_some() {
+        let passwords = [
+            self.password.is_some(),
+            self.password_file.is_some(),
+            self.password_env.is_some(),
+        ];
+        match passwords.into_iter().filter(|given| *given).count() {
+            0 | 1 => {}
+            _ => return Err(InvalidConfig::ManyPasswords),
+        }
+        if self.user.is_some() != passwords.contains(&true) {
             return Err(InvalidConfig::HalfUser);
         }
         if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
@@ -170,6 +207,28 @@ impl CassandraConfig {
             return Err(InvalidConfig::ShortCall(self.call_timeout));
         }
         Ok(())
+    }
+
+    /// Returns the user and the password, which is read where it is kept.
+    pub(crate) fn credentials(&self) -> Result<Option<(String, Password)>, OpenError> {
+        let Some(user) = self.user.clone() else {
+            return Ok(None);
+        };
+        let password = match (&self.password, &self.password_file, &self.password_env) {
+            (Some(password), ..) => password.clone(),
+            (None, Some(file), _) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| refused(&format!("read password from {}", file.display()), &error))?;
+                Password::new(text.trim_end_matches(['\r', '\n']))
+            }
+            (None, None, Some(name)) => {
+                let text = std::env::var(name)
+                    .map_err(|error| refused(&format!("read password from variable {name}"), &error))?;
+                Password::new(text)
+            }
+            (None, None, None) => return Ok(None),
+        };
+        Ok(Some((user, password)))
     }
 
     /// Returns the hosts, each with its port.
@@ -242,11 +301,11 @@ mod tests {
     #[test]
     fn reads_the_official_files_shape() {
         let text = r#"{"hosts": "a, b:9999,::1", "keyspace": "orders", "user": "u", "password": "secret",
-            "consistency": {"consistency": "quorum"}, "tls": {"enabled": true}, "timeout": "500ms"}"#;
+            "consistency": {"default": {"consistency": "quorum"}}, "tls": {"enabled": true}, "timeout": "500ms"}"#;
         let config: CassandraConfig = serde_json::from_str(text).unwrap();
         assert_eq!(config.validate(), Ok(()));
         assert_eq!(config.contact_points(), ["a:9042", "b:9999", "[::1]:9042"]);
-        assert_eq!(config.consistency.consistency, Level::Quorum);
+        assert_eq!(config.consistency.default.consistency, Level::Quorum);
         assert_eq!(config.timeout, Duration::from_millis(500));
         assert!(!format!("{config:?}").contains("secret"));
         assert!(serde_json::from_str::<CassandraConfig>(r#"{"hosts": "a", "prot": 1}"#).is_err());
@@ -274,6 +333,14 @@ mod tests {
             InvalidConfig::HalfUser
         );
         assert_eq!(
+            refused(|config| {
+                config.user = Some("u".into());
+                config.password = Some(Password::new("p"));
+                config.password_env = Some("P".into());
+            }),
+            InvalidConfig::ManyPasswords
+        );
+        assert_eq!(
             refused(|config| config.tls.key_file = Some("k".into())),
             InvalidConfig::HalfCertificate
         );
@@ -281,5 +348,29 @@ mod tests {
             refused(|config| config.call_timeout = Duration::from_millis(1)),
             InvalidConfig::ShortCall(Duration::from_millis(1))
         );
+    }
+    #[test]
+    fn a_password_may_be_kept_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "of the file\n").unwrap();
+        let config = CassandraConfig {
+            user: Some("u".into()),
+            password_file: Some(file.clone()),
+            ..CassandraConfig::new("a")
+        };
+        assert_eq!(config.validate(), Ok(()));
+        let found = config.credentials().unwrap();
+        assert_eq!(found, Some(("u".to_owned(), Password::new("of the file"))));
+        std::fs::remove_file(&file).unwrap();
+        let missing = config.credentials().unwrap_err().to_string();
+        assert!(missing.starts_with("read password from "), "{missing}");
+        let config = CassandraConfig {
+            password_file: None,
+            password_env: Some("PERDURE_NO_SUCH_VARIABLE".into()),
+            ..config
+        };
+        let missing = config.credentials().unwrap_err().to_string();
+        assert!(missing.contains("PERDURE_NO_SUCH_VARIABLE"), "{missing}");
     }
 }

@@ -61,10 +61,13 @@ impl Landed {
         Ok(Self {
             known: Mutex::default(),
             select_fence: link
-                .prepare("SELECT epoch, number FROM shard WHERE shard = ? LIMIT 1", 1)
+                .prepare("SELECT epoch, number FROM ks.shard WHERE shard = ? LIMIT 1", 1)
                 .await?,
             select_epochs: link
-                .prepare("SELECT key, value FROM shard WHERE shard = ? AND kind = 0", 5000)
+                .prepare(
+                    "SELECT key, value FROM ks.shard WHERE shard = ? AND kind = 0",
+                    5000,
+                )
                 .await?,
         })
     }

@@ -5,9 +5,7 @@
 //! about a second of the store's return. One attempt at a time; calls meanwhile wait no longer than their bound.
 
 use std::{
-    fs,
     future::Future,
-    path::Path,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use scylla::{
     client::{
         PoolSize, execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder,
@@ -30,8 +27,10 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     OpenError,
-    config::{CassandraConfig, Level, SerialLevel, TlsConfig},
+    config::{CassandraConfig, Level, SerialLevel},
     routing::OneReplicaFirst,
+    rows::Values,
+    tls,
 };
 use crate::error::StoreError;
 
@@ -65,9 +64,9 @@ pub(crate) struct Deadline {
 }
 
 impl Link {
-    /// Connects to the keyspace. Needs a tokio runtime, which lives longer than the link.
+    /// Connects to the cluster. Needs a tokio runtime, which lives longer than the link.
     pub(crate) async fn open(config: &CassandraConfig) -> Result<Self, OpenError> {
-        let session = connect(config, Some(&config.keyspace)).await?;
+        let session = connect(config).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 config: config.clone(),
@@ -97,12 +96,15 @@ impl Link {
         }
     }
 
+    /// Prepares a statement, in whose text `ks.` stands for the keyspace: Cassandra warns of statements that leave
+    /// it out.
     pub(crate) async fn prepare(&self, text: &str, page: i32) -> Result<PreparedStatement, OpenError> {
+        let text = text.replace(" ks.", &format!(" {}.", self.config().keyspace));
         let mut statement = self
             .session()
-            .prepare(text)
+            .prepare(text.as_str())
             .await
-            .map_err(|error| refused(text, &error))?;
+            .map_err(|error| refused(&text, &error))?;
         statement.set_page_size(page);
         Ok(statement)
     }
@@ -127,9 +129,24 @@ impl Link {
     pub(crate) async fn batch(
         &self,
         batch: &Batch,
-        values: Vec<Box<dyn SerializeRow + Send + Sync>>,
+        values: Vec<Values>,
     ) -> Result<QueryResult, ExecutionError> {
         self.session().batch(batch, values).await
+    }
+
+    /// Sends a batch that may be done twice, again and again until the deadline; `values` makes its values anew.
+    pub(crate) async fn batch_again(
+        &self,
+        batch: &Batch,
+        values: impl Fn() -> Vec<Values>,
+        deadline: &mut Deadline,
+    ) -> Result<(), StoreError> {
+        loop {
+            match self.batch(batch, values()).await {
+                Ok(_) => return Ok(()),
+                Err(error) => self.after(&error, deadline).await?,
+            }
+        }
     }
 
     /// Waits before the next attempt, or gives up: the deadline has come, or trying again cannot help.
@@ -155,8 +172,7 @@ impl Link {
         let shared = Arc::downgrade(&self.shared);
         self.shared.runtime.spawn(async move {
             while let Some(link) = shared.upgrade() {
-                let keyspace = link.config.keyspace.clone();
-                match connect(&link.config, Some(&keyspace)).await {
+                match connect(&link.config).await {
                     Ok(session) => {
                         *link.session.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
                         link.renewing.store(false, Ordering::Release);
@@ -221,8 +237,8 @@ pub(crate) fn refused(action: &str, error: &dyn std::error::Error) -> OpenError 
     }
 }
 
-/// Makes a session; with a keyspace its statements need not name it.
-pub(crate) async fn connect(config: &CassandraConfig, keyspace: Option<&str>) -> Result<Session, OpenError> {
+/// Makes a session, which is not bound to a keyspace.
+pub(crate) async fn connect(config: &CassandraConfig) -> Result<Session, OpenError> {
     let mut builder = SessionBuilder::new()
         .known_nodes(config.contact_points())
         .default_execution_profile_handle(profile(config, false).into_handle())
@@ -233,12 +249,9 @@ pub(crate) async fn connect(config: &CassandraConfig, keyspace: Option<&str>) ->
         .keepalive_timeout(KEEPALIVE)
         // Replicas are found from the ring and the keyspace's strategy; columns are not looked at.
         .fetch_full_schema_metadata(false)
-        .tls_context(tls(&config.tls)?);
-    if let (Some(user), Some(password)) = (&config.user, &config.password) {
+        .tls_context(tls::context(&config.tls)?);
+    if let Some((user, password)) = config.credentials()? {
         builder = builder.user(user, password.reveal());
-    }
-    if let Some(keyspace) = keyspace {
-        builder = builder.use_keyspace(keyspace, false);
     }
     builder
         .build()
@@ -255,11 +268,11 @@ pub(crate) fn profile(config: &CassandraConfig, conditional: bool) -> ExecutionP
     let policy = policy.build();
     ExecutionProfile::builder()
         .request_timeout(Some(config.timeout))
-        .consistency(match config.consistency.consistency {
+        .consistency(match config.consistency.default.consistency {
             Level::LocalQuorum => Consistency::LocalQuorum,
             Level::Quorum => Consistency::Quorum,
         })
-        .serial_consistency(Some(match config.consistency.serial_consistency {
+        .serial_consistency(Some(match config.consistency.default.serial_consistency {
             SerialLevel::LocalSerial => SerialConsistency::LocalSerial,
             SerialLevel::Serial => SerialConsistency::Serial,
         }))
@@ -270,46 +283,4 @@ pub(crate) fn profile(config: &CassandraConfig, conditional: bool) -> ExecutionP
             policy
         })
         .build()
-}
-
-fn tls(config: &TlsConfig) -> Result<Option<Arc<rustls::ClientConfig>>, OpenError> {
-    if !config.enabled {
-        return Ok(None);
-    }
-    let mut roots = rustls::RootCertStore::empty();
-    let Some(ca) = &config.ca_file else {
-        return Err(OpenError::NoCa);
-    };
-    for certificate in certificates(ca)? {
-        roots
-            .add(certificate)
-            .map_err(|error| refused(&format!("trust {}", ca.display()), &error))?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refused("set up TLS", &error))?
-        .with_root_certificates(roots);
-    let client = match (&config.cert_file, &config.key_file) {
-        (Some(certificate), Some(key)) => {
-            let bytes = read(key)?;
-            let secret = PrivateKeyDer::from_pem_slice(&bytes)
-                .map_err(|error| refused(&format!("parse {}", key.display()), &error))?;
-            builder
-                .with_client_auth_cert(certificates(certificate)?, secret)
-                .map_err(|error| refused("use client certificate", &error))?
-        }
-        _ => builder.with_no_client_auth(),
-    };
-    Ok(Some(Arc::new(client)))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenError> {
-    CertificateDer::pem_slice_iter(&read(path)?)
-        .collect::<Result<_, _>>()
-        .map_err(|error| refused(&format!("parse {}", path.display()), &error))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
-    fs::read(path).map_err(|error| refused(&format!("read {}", path.display()), &error))
 }

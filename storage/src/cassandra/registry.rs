@@ -45,44 +45,44 @@ impl CassandraRegistry {
         Ok(Self {
             select: link
                 .prepare(
-                    "SELECT key, value, version FROM registry WHERE part = ? AND kind = ? AND key = ?",
+                    "SELECT key, value, version FROM ks.registry WHERE part = ? AND kind = ? AND key = ?",
                     1,
                 )
                 .await?,
             select_writer: link
                 .prepare(
-                    "SELECT version, writer FROM registry WHERE part = ? AND kind = ? AND key = ?",
+                    "SELECT version, writer FROM ks.registry WHERE part = ? AND kind = ? AND key = ?",
                     1,
                 )
                 .await?,
             page: link
                 .prepare(
-                    "SELECT key, value, version FROM registry WHERE part = ? AND kind = ? AND key > ? LIMIT ?",
+                    "SELECT key, value, version FROM ks.registry WHERE part = ? AND kind = ? AND key > ? LIMIT ?",
                     entries,
                 )
                 .await?,
             page_first: link
                 .prepare(
-                    "SELECT key, value, version FROM registry WHERE part = ? AND kind = ? LIMIT ?",
+                    "SELECT key, value, version FROM ks.registry WHERE part = ? AND kind = ? LIMIT ?",
                     entries,
                 )
                 .await?,
             insert: link
                 .prepare(
-                    "INSERT INTO registry (part, kind, key, value, version, writer) VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS",
+                    "INSERT INTO ks.registry (part, kind, key, value, version, writer) VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS",
                     1,
                 )
                 .await?,
             update: link
                 .prepare(
-                    "UPDATE registry SET value = ?, version = ?, writer = ? \
+                    "UPDATE ks.registry SET value = ?, version = ?, writer = ? \
                      WHERE part = ? AND kind = ? AND key = ? IF version = ?",
                     1,
                 )
                 .await?,
             delete: link
                 .prepare(
-                    "DELETE FROM registry WHERE part = ? AND kind = ? AND key = ? IF version = ?",
+                    "DELETE FROM ks.registry WHERE part = ? AND kind = ? AND key = ? IF version = ?",
                     1,
                 )
                 .await?,

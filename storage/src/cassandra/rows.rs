@@ -16,7 +16,7 @@ use scylla::{
 use crate::error::StoreError;
 
 /// The values of one statement of a batch.
-pub(super) type Values = Box<dyn SerializeRow + Send + Sync>;
+pub(crate) type Values = Box<dyn SerializeRow + Send + Sync>;
 
 /// A conditional batch as it grows.
 pub(super) struct Conditional {
@@ -94,12 +94,12 @@ pub(super) fn answer(result: QueryResult) -> Result<Answer, StoreError> {
     Ok(Answer::Refused(found))
 }
 
-pub(super) fn rows(result: QueryResult) -> Result<QueryRowsResult, StoreError> {
+pub(crate) fn rows(result: QueryResult) -> Result<QueryRowsResult, StoreError> {
     result.into_rows_result().map_err(|error| broken(&error))
 }
 
 /// Reads all rows as tuples of this type.
-pub(super) fn typed<'frame, R: DeserializeRow<'frame, 'frame>>(
+pub(crate) fn typed<'frame, R: DeserializeRow<'frame, 'frame>>(
     rows: &'frame QueryRowsResult,
 ) -> Result<Vec<R>, StoreError> {
     rows.rows::<R>()
@@ -108,7 +108,7 @@ pub(super) fn typed<'frame, R: DeserializeRow<'frame, 'frame>>(
         .map_err(|error| broken(&error))
 }
 
-pub(super) fn broken(error: &dyn std::error::Error) -> StoreError {
+pub(crate) fn broken(error: &dyn std::error::Error) -> StoreError {
     StoreError::Broken(error.to_string())
 }
 
@@ -122,6 +122,6 @@ pub(super) fn unsigned(number: i64) -> u64 {
 }
 
 /// Own bytes: what the driver returns would keep the whole answer in memory.
-pub(super) fn own(bytes: &[u8]) -> Bytes {
+pub(crate) fn own(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }

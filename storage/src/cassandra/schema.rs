@@ -1,12 +1,19 @@
 //! Schema: the keyspace's tables as versioned files, and what sets them up and brings them up to date.
 //!
 //! Version n of the schema is what the files 1 to n make of an empty keyspace; the table `schema_version` tells
-//! which of them have run. Each statement may run twice, so an update that was cut is run again. Run one set-up
-//! or update at a time: Cassandra does not like concurrent changes of tables.
+//! which of them have run, and which release can work with the result. Each statement may run twice, so an update
+//! that was cut is run again. Run one set-up or update at a time: Cassandra does not like concurrent changes of
+//! tables.
+//!
+//! The schema is updated before the servers are: a release works with later versions, until one says that it
+//! does not ([`Version::compatible`]).
 
 use std::fmt::Write;
 
-use scylla::client::session::Session;
+use scylla::{
+    client::session::Session,
+    errors::{DbError, ExecutionError, RequestAttemptError, UseKeyspaceError},
+};
 
 use super::{
     OpenError,
@@ -14,25 +21,41 @@ use super::{
     link::{connect, refused},
 };
 
-/// The files, oldest first; one that was released never changes.
-const VERSIONS: [&str; 1] = [include_str!("schema/v0001.cql")];
+/// One step of the schema.
+struct Version {
+    file: &'static str,
+    /// The lowest version whose releases can still work with this one.
+    compatible: usize,
+}
+
+/// The steps, oldest first; one that was released never changes.
+const VERSIONS: [Version; 2] = [
+    Version {
+        file: include_str!("schema/v0001.cql"),
+        compatible: 1,
+    },
+    Version {
+        file: include_str!("schema/v0002.cql"),
+        compatible: 1,
+    },
+];
 
 const VERSION_TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS schema_version (part tinyint PRIMARY KEY, version int)";
+    "CREATE TABLE IF NOT EXISTS schema_version (part tinyint PRIMARY KEY, version int, compatible int)";
 
 /// The version that this release works with.
 pub const CURRENT: usize = VERSIONS.len();
 
 /// Makes the keyspace if it is not there, then its tables. Returns the version found before and the one after.
 pub async fn setup(config: &CassandraConfig) -> Result<(usize, usize), OpenError> {
-    let session = connect(config, None).await?;
+    let session = connect(config).await?;
     run(&session, &keyspace(config)).await?;
     migrate(config, &session).await
 }
 
 /// Brings the tables of an existing keyspace up to date.
 pub async fn update(config: &CassandraConfig) -> Result<(usize, usize), OpenError> {
-    let session = connect(config, None).await?;
+    let session = connect(config).await?;
     migrate(config, &session).await
 }
 
@@ -44,55 +67,86 @@ pub fn print(config: &CassandraConfig) -> String {
         keyspace(config),
         config.keyspace
     );
-    for (number, file) in VERSIONS.iter().enumerate() {
+    for (number, version) in (1..).zip(&VERSIONS) {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}\n{};\n", file.trim_end(), note(number + 1));
+        let _ = writeln!(text, "{}\n{};\n", version.file.trim_end(), note(number, version));
     }
     text
 }
 
-/// Fails unless the keyspace has the version that this release works with, or a newer one.
-pub(super) async fn check(session: &Session, config: &CassandraConfig) -> Result<(), OpenError> {
-    let found = version(session).await.unwrap_or(0);
-    if found < CURRENT {
-        return Err(OpenError::Schema {
-            keyspace: config.keyspace.clone(),
-            found,
-            needed: CURRENT,
-        });
+/// Fails unless this release can work with the keyspace as it is.
+pub(crate) async fn check(session: &Session, config: &CassandraConfig) -> Result<(), OpenError> {
+    stored(session, &config.keyspace).await?.judge(&config.keyspace)
+}
+
+/// What the keyspace says of its schema.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stored {
+    version: usize,
+    compatible: usize,
+}
+
+impl Stored {
+    fn judge(self, keyspace: &str) -> Result<(), OpenError> {
+        let keyspace = keyspace.to_owned();
+        match self {
+            Self { version: 0, .. } => Err(OpenError::NoSchema { keyspace }),
+            Self { version: found, .. } if found < CURRENT => Err(OpenError::OlderSchema { keyspace, found }),
+            Self {
+                version: found,
+                compatible,
+            } if compatible > CURRENT => Err(OpenError::NewerSchema { keyspace, found }),
+            _ => Ok(()),
+        }
     }
-    Ok(())
 }
 
 async fn migrate(config: &CassandraConfig, session: &Session) -> Result<(usize, usize), OpenError> {
+    let keyspace = &config.keyspace;
     session
-        .use_keyspace(&config.keyspace, false)
+        .use_keyspace(keyspace, false)
         .await
-        .map_err(|error| refused("use keyspace", &error))?;
+        .map_err(|error| match error {
+            UseKeyspaceError::RequestError(RequestAttemptError::DbError(DbError::Invalid, _)) => {
+                OpenError::NoKeyspace {
+                    keyspace: keyspace.clone(),
+                }
+            }
+            error => refused("use keyspace", &error),
+        })?;
     run(session, VERSION_TABLE).await?;
-    let found = version(session).await?;
-    for (number, file) in VERSIONS.iter().enumerate().skip(found) {
-        for statement in statements(file) {
+    let found = stored(session, keyspace).await?.version;
+    for (number, version) in (1..).zip(&VERSIONS).skip(found) {
+        for statement in statements(version.file) {
             run(session, &statement).await?;
         }
-        run(session, &note(number + 1)).await?;
-        tracing::info!(keyspace = config.keyspace, version = number + 1, "schema updated");
+        run(session, &note(number, version)).await?;
+        tracing::info!(keyspace, version = number, "schema updated");
     }
     Ok((found, found.max(CURRENT)))
 }
 
-async fn version(session: &Session) -> Result<usize, OpenError> {
-    let result = session
-        .query_unpaged("SELECT version FROM schema_version WHERE part = 0", ())
-        .await
-        .map_err(|error| refused("read schema version", &error))?;
+async fn stored(session: &Session, keyspace: &str) -> Result<Stored, OpenError> {
+    let query = format!("SELECT version, compatible FROM {keyspace}.schema_version WHERE part = 0");
+    let result = match session.query_unpaged(query, ()).await {
+        Ok(result) => result,
+        // A keyspace that was never set up has no such table.
+        Err(ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, _))) => {
+            return Ok(Stored::default());
+        }
+        Err(error) => return Err(refused("read schema version", &error)),
+    };
     let rows = result
         .into_rows_result()
         .map_err(|error| refused("read schema version", &error))?;
-    let row: Option<(i32,)> = rows
+    let row: Option<(i32, i32)> = rows
         .maybe_first_row()
         .map_err(|error| refused("read schema version", &error))?;
-    Ok(row.map_or(0, |(version,)| usize::try_from(version).unwrap_or(0)))
+    let number = |number: i32| usize::try_from(number).unwrap_or(0);
+    Ok(row.map_or_else(Stored::default, |(version, compatible)| Stored {
+        version: number(version),
+        compatible: number(compatible),
+    }))
 }
 
 async fn run(session: &Session, statement: &str) -> Result<(), OpenError> {
@@ -104,8 +158,9 @@ async fn run(session: &Session, statement: &str) -> Result<(), OpenError> {
         .map_err(|error| refused(first, &error))
 }
 
-fn note(version: usize) -> String {
-    format!("INSERT INTO schema_version (part, version) VALUES (0, {version})")
+fn note(number: usize, version: &Version) -> String {
+    let compatible = version.compatible;
+    format!("INSERT INTO schema_version (part, version, compatible) VALUES (0, {number}, {compatible})")
 }
 
 fn keyspace(config: &CassandraConfig) -> String {
@@ -143,8 +198,8 @@ mod tests {
 
     #[test]
     fn each_statement_may_run_twice() {
-        for file in VERSIONS {
-            let found = statements(file);
+        for version in VERSIONS {
+            let found = statements(version.file);
             assert!(!found.is_empty());
             for statement in found {
                 assert!(statement.contains("IF NOT EXISTS"), "{statement}");
@@ -161,9 +216,31 @@ mod tests {
         let text = print(&config);
         assert!(text.starts_with("CREATE KEYSPACE IF NOT EXISTS perdure WITH replication = {'class': 'NetworkTopologyStrategy', 'o''dc': 1};\nUSE perdure;\n"));
         assert!(text.contains("CREATE TABLE IF NOT EXISTS shard ("));
-        assert!(
-            text.trim_end()
-                .ends_with("INSERT INTO schema_version (part, version) VALUES (0, 1);")
+        let last = format!(
+            "INSERT INTO schema_version (part, version, compatible) VALUES (0, {CURRENT}, {});",
+            VERSIONS[CURRENT - 1].compatible
         );
+        assert!(text.trim_end().ends_with(&last), "{text}");
+    }
+
+    #[test]
+    fn what_a_release_cannot_work_with_is_refused_in_a_sentence() {
+        let said = |version, compatible| {
+            let stored = Stored { version, compatible };
+            stored.judge("orders").map_err(|error| error.to_string())
+        };
+        assert_eq!(said(CURRENT, 1), Ok(()));
+        assert_eq!(said(CURRENT + 1, CURRENT), Ok(()));
+        let none = said(0, 0).unwrap_err();
+        assert!(
+            none.contains("has no schema") && none.contains("schema setup"),
+            "{none}"
+        );
+        if CURRENT > 1 {
+            let older = said(CURRENT - 1, 1).unwrap_err();
+            assert!(older.contains("schema update"), "{older}");
+        }
+        let newer = said(CURRENT + 2, CURRENT + 1).unwrap_err();
+        assert!(newer.contains("later release"), "{newer}");
     }
 }

@@ -61,45 +61,45 @@ impl Shards {
         let rows = i32::try_from(PAGE_ROWS).unwrap_or(i32::MAX);
         let mut select_fence = link
             .prepare(
-                "SELECT epoch, number, owner FROM shard WHERE shard = ? LIMIT 1",
+                "SELECT epoch, number, owner FROM ks.shard WHERE shard = ? LIMIT 1",
                 1,
             )
             .await?;
-        select_fence.set_consistency(match link.config().consistency.serial_consistency {
+        select_fence.set_consistency(match link.config().consistency.default.serial_consistency {
             SerialLevel::LocalSerial => Consistency::LocalSerial,
             SerialLevel::Serial => Consistency::Serial,
         });
         Ok(Self {
             select: link
-                .prepare("SELECT value FROM shard WHERE shard = ? AND kind = ? AND key = ?", 1)
+                .prepare("SELECT value FROM ks.shard WHERE shard = ? AND kind = ? AND key = ?", 1)
                 .await?,
             select_fence,
             range: link
                 .prepare(
-                    "SELECT key, value FROM shard WHERE shard = ? AND kind = ? AND key >= ? AND key < ? LIMIT ?",
+                    "SELECT key, value FROM ks.shard WHERE shard = ? AND kind = ? AND key >= ? AND key < ? LIMIT ?",
                     rows,
                 )
                 .await?,
             range_open: link
                 .prepare(
-                    "SELECT key, value FROM shard WHERE shard = ? AND kind = ? AND key >= ? LIMIT ?",
+                    "SELECT key, value FROM ks.shard WHERE shard = ? AND kind = ? AND key >= ? LIMIT ?",
                     rows,
                 )
                 .await?,
             insert: link
-                .prepare("INSERT INTO shard (shard, kind, key, value) VALUES (?, ?, ?, ?)", rows)
+                .prepare("INSERT INTO ks.shard (shard, kind, key, value) VALUES (?, ?, ?, ?)", rows)
                 .await?,
             delete: link
-                .prepare("DELETE FROM shard WHERE shard = ? AND kind = ? AND key = ?", rows)
+                .prepare("DELETE FROM ks.shard WHERE shard = ? AND kind = ? AND key = ?", rows)
                 .await?,
             take: link
                 .prepare(
-                    "UPDATE shard SET epoch = ?, number = ?, owner = ? WHERE shard = ? IF epoch = ? AND number = ?",
+                    "UPDATE ks.shard SET epoch = ?, number = ?, owner = ? WHERE shard = ? IF epoch = ? AND number = ?",
                     rows,
                 )
                 .await?,
             advance: link
-                .prepare("UPDATE shard SET number = ? WHERE shard = ? IF epoch = ? AND number = ?", rows)
+                .prepare("UPDATE ks.shard SET number = ? WHERE shard = ? IF epoch = ? AND number = ?", rows)
                 .await?,
             conditional: profile(link.config(), true)
                 .into_handle_with_label("conditional".to_owned()),

@@ -9,6 +9,9 @@ pub enum VisibilityError {
     /// More updates than one call may have: send them in parts. Nothing was applied.
     #[error("apply {updates} updates in one call: at most {limit} allowed")]
     TooMany { updates: usize, limit: usize },
+    /// The answer needs more runs read than one call may.
+    #[error("count would read more than {limit} runs: ask by workflow id, type, status or time")]
+    TooCostly { limit: usize },
     /// Too many calls wait already: try again later.
     #[error("visibility index busy")]
     Busy,

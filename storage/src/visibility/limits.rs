@@ -30,6 +30,12 @@ pub(super) const TRANSACTION_UPDATES_MAX: usize = 2_000;
 pub(super) const WRITE_QUEUE_MAX: usize = 256;
 pub(super) const READ_QUEUE_MAX: usize = 256;
 
+/// Runs that a backend without an index for the filter reads for one page, and for one count.
+#[cfg(feature = "cassandra")]
+pub(super) const SCAN_RUNS_MAX: usize = 10_000;
+#[cfg(feature = "cassandra")]
+pub(super) const COUNT_RUNS_MAX: usize = 1_000_000;
+
 /// How long one query may run.
 pub(super) const READ_TIME_MAX: Duration = Duration::from_secs(20);
 

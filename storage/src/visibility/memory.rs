@@ -17,12 +17,12 @@ use proto::{
 };
 
 use super::{
-    Count, Group, Page, Update, VisibilityIndex,
-    attributes::SearchValue,
+    Count, Page, Update, VisibilityIndex,
     error::VisibilityError,
     limits::{APPLY_UPDATES_MAX, PAGE_SIZE_MAX},
-    query::{CountQuery, Filter, GroupBy, ListQuery, status_name},
+    query::{CountQuery, Filter, ListQuery},
     record::Record,
+    tally::Tally,
     token::Position,
 };
 
@@ -81,7 +81,7 @@ impl VisibilityIndex for MemoryIndex {
             if runs.get(&key).is_none_or(|run| run.version < version) {
                 let record = match update {
                     Update::Upsert(record) => Some(*record),
-                    Update::Delete { .. } => None,
+                    Update::Delete(_) => None,
                 };
                 runs.insert(key, Run { version, record });
             }
@@ -117,26 +117,11 @@ impl VisibilityIndex for MemoryIndex {
 
     async fn count(&self, namespace_id: NamespaceId, query: CountQuery) -> Result<Count, VisibilityError> {
         let matching = self.matching(namespace_id, &query.filter);
-        let mut groups: BTreeMap<&str, u64> = BTreeMap::new();
-        if let Some(group_by) = query.group_by {
-            for record in &matching {
-                let value = match group_by {
-                    GroupBy::ExecutionStatus => status_name(record.status),
-                    GroupBy::NamespaceDivision => record.search_attributes.division().unwrap_or_default(),
-                };
-                *groups.entry(value).or_default() += 1;
-            }
+        let mut tally = Tally::new(query.group_by);
+        for record in &matching {
+            tally.add(record);
         }
-        let group = |(value, count): (&str, u64)| Group {
-            value: SearchValue::Keyword(value.to_owned()),
-            count,
-        };
-        let mut groups: Vec<_> = groups.into_iter().map(group).collect();
-        groups.sort_by_key(|group| Reverse(group.count));
-        Ok(Count {
-            total: u64::try_from(matching.len()).unwrap_or(u64::MAX),
-            groups,
-        })
+        Ok(tally.count())
     }
 
     async fn delete_namespace(&self, namespace_id: NamespaceId) -> Result<(), VisibilityError> {

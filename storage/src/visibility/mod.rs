@@ -8,15 +8,20 @@
 //! search attributes (`attributes`), parses queries (`query`) and asks with [`VisibilityIndex::list`] and
 //! [`VisibilityIndex::count`].
 
-#[cfg(test)]
+#[cfg(any(test, feature = "suite"))]
 mod arbitrary;
 pub mod attributes;
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 pub mod embedded;
 pub mod error;
 pub mod limits;
 pub mod memory;
 pub mod query;
 pub mod record;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
+mod tally;
 mod token;
 
 use async_trait::async_trait;
@@ -35,37 +40,30 @@ use self::{
 pub enum Update {
     /// The run as it is at the record's version.
     Upsert(Box<Record>),
-    /// The run is gone as of `version`.
-    Delete {
-        namespace_id: NamespaceId,
-        run_id: RunId,
-        version: u64,
-    },
+    /// The run is gone as of the record's version; it was last as the record says, but for its memo and its
+    /// search attributes, which are left out.
+    Delete(Box<Record>),
 }
 
 impl Update {
     fn run(&self) -> (NamespaceId, RunId) {
-        match self {
-            Self::Upsert(record) => (record.namespace_id, record.run_id),
-            Self::Delete {
-                namespace_id, run_id, ..
-            } => (*namespace_id, *run_id),
-        }
+        (self.record().namespace_id, self.record().run_id)
     }
 
     /// Returns about how many bytes the update takes in memory.
     #[must_use]
     pub fn size(&self) -> usize {
-        match self {
-            Self::Upsert(record) => record.size(),
-            Self::Delete { .. } => size_of::<Self>(),
-        }
+        self.record().size()
     }
 
-    fn version(&self) -> u64 {
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.record().version
+    }
+
+    fn record(&self) -> &Record {
         match self {
-            Self::Upsert(record) => record.version,
-            Self::Delete { version, .. } => *version,
+            Self::Upsert(record) | Self::Delete(record) => record,
         }
     }
 }
@@ -75,7 +73,7 @@ impl Update {
 pub struct Page {
     pub records: Vec<Record>,
     /// Where the next page begins; empty after the last one. A last page that is full has a token, whose page
-    /// is empty.
+    /// is empty. A page that is short may have one, if the backend has read enough for one call.
     pub next_page_token: Bytes,
 }
 
@@ -100,12 +98,16 @@ pub struct Group {
 /// # Contract
 ///
 /// - **Order of writes.** Of two updates of one run the one with the higher version stays, in whatever order
-///   and however often they come; an equal version changes nothing. A deleted run stays deleted for updates
-///   with a lower version, as long as they come within the backend's window for late ones.
-/// - **Durability.** `apply` answers `Ok` only after all updates are committed together. The caller keeps them
-///   in its outbox until then and sends them again after an error or a restart.
+///   and however often they come. A deleted run stays deleted for updates with a lower version, as long as they
+///   come within the backend's window for late ones.
+/// - **What a run keeps.** Its updates have the same workflow id, type, start time, parent and root; once closed it
+///   stays closed, with the same status and close time; two updates with one version are the same.
+/// - **Durability.** `apply` answers `Ok` only after all updates are committed. The caller keeps them in its
+///   outbox until then and sends them again after an error or a restart.
 /// - **Order of lists.** Open runs first, then by close time, newest first; then by start time, newest first;
 ///   then by run id.
+/// - **Work** of one call is bounded. A backend that reads many runs for few that match may return a page that is
+///   short and yet has a token, and refuses a count that it cannot make ([`VisibilityError::TooCostly`]).
 /// - **Pages** are stable: a run that is there from the first page to the last, without changing its place in
 ///   the order, is returned exactly once, whatever is inserted or deleted meanwhile.
 /// - **Bounds.** No call blocks its caller's thread. Work waits in bounded queues; when one is full the call

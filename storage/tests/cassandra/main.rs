@@ -7,6 +7,7 @@
 mod faults;
 mod proxy;
 mod server;
+mod visibility;
 
 use server::Keyspace;
 

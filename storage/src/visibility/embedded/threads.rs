@@ -328,9 +328,8 @@ fn answer<T>(reply: Reply<T>, result: Result<T, VisibilityError>) {
 
 #[cfg(test)]
 mod tests {
-    use proto::ids::RunId;
-
     use super::*;
+    use crate::visibility::suite::open_run;
 
     #[test]
     fn a_full_queue_answers_busy() {
@@ -352,11 +351,7 @@ mod tests {
         let answers: Vec<_> = (0..3).map(|_| threads.write(job())).collect();
         assert_eq!(answers, [Ok(()), Ok(()), Err(VisibilityError::Busy)]);
         let (reply, _) = oneshot::channel();
-        let update = Update::Delete {
-            namespace_id: NamespaceId::from_bytes([1; 16]),
-            run_id: RunId::from_bytes([1; 16]),
-            version: 1,
-        };
+        let update = Update::Delete(Box::new(open_run(NamespaceId::from_bytes([1; 16]), 1, 1, 1)));
         // There are more bytes than there is room for, and no room is left behind.
         assert_eq!(
             threads.apply(vec![update; 100], reply),

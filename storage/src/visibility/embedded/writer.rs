@@ -47,12 +47,8 @@ impl Writer {
             for update in newest(updates) {
                 match update {
                     Update::Upsert(record) => step.upsert(record)?,
-                    Update::Delete {
-                        namespace_id,
-                        run_id,
-                        version,
-                    } => {
-                        step.delete(*namespace_id, *run_id, *version)?;
+                    Update::Delete(record) => {
+                        step.delete(record.namespace_id, record.run_id, record.version)?;
                     }
                 }
             }
