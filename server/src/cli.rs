@@ -16,6 +16,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the server. Without options it keeps its data in ./perdure-data and listens on 127.0.0.1:7233.
     Server(ServerArgs),
+    /// Set up or update the schema of a store, or print its statements.
+    #[cfg(feature = "cassandra")]
+    Schema(crate::schema::SchemaArgs),
 }
 
 #[derive(Debug, Args)]
@@ -137,7 +140,9 @@ mod tests {
         let line = ["perdure", "server", "start-dev"]
             .into_iter()
             .chain(args.iter().copied());
-        let Command::Server(server) = Cli::try_parse_from(line).expect("parses").command;
+        let Command::Server(server) = Cli::try_parse_from(line).expect("parses").command else {
+            panic!("server was given");
+        };
         match server.mode {
             Some(Mode::StartDev(args)) => *args,
             None => panic!("start-dev was given"),

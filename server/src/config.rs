@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::{
     cli::{LogFormat, LogLevel, RunArgs, StartDevArgs},
     membership::settings::{Section, Settings, SettingsError},
+    persistence::{Persistence, PersistenceFile},
 };
 
 /// The port of the gRPC service, as everywhere in this field.
@@ -42,6 +43,8 @@ pub struct Config {
 pub enum Data {
     Memory,
     Folder(PathBuf),
+    /// A store that nodes share.
+    Shared(Box<Persistence>),
 }
 
 /// The settings file. Every field may be left out; unknown ones are refused.
@@ -54,6 +57,7 @@ struct File {
     in_memory: bool,
     namespaces: Vec<String>,
     storage: storage::config::EmbeddedConfig,
+    persistence: Option<PersistenceFile>,
     cluster: cluster::config::Config,
     frontend: frontend::config::Config,
     global: Global,
@@ -81,20 +85,12 @@ pub enum ConfigError {
 
 /// Puts file and command line together; the command line goes first.
 pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
-    let file = match &args.config {
+    let mut file = match &args.config {
         Some(path) => read(path)?,
         None => File::default(),
     };
     let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), GRPC_PORT);
-    let data = if args.in_memory || (file.in_memory && args.data_dir.is_none()) {
-        Data::Memory
-    } else {
-        Data::Folder(
-            args.data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| PathBuf::from("perdure-data")),
-        )
-    };
+    let data = data(&args, &mut file)?;
     let listen = args.listen.or(file.listen).unwrap_or(loopback);
     let membership = file
         .global
@@ -128,6 +124,28 @@ pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
         }
     }
     validate(config)
+}
+
+/// Where the data is kept: what the command line says goes before the file.
+fn data(args: &RunArgs, file: &mut File) -> Result<Data, ConfigError> {
+    if args.in_memory || (file.in_memory && args.data_dir.is_none()) {
+        return Ok(Data::Memory);
+    }
+    let folder = args.data_dir.clone().or(file.data_dir.take());
+    match (folder, file.persistence.take()) {
+        (Some(folder), None) => Ok(Data::Folder(folder)),
+        (None, None) => Ok(Data::Folder(PathBuf::from("perdure-data"))),
+        (None, Some(persistence)) => {
+            let persistence = persistence.resolve().map_err(ConfigError::Invalid)?;
+            if let Some(shards) = persistence.shards() {
+                file.cluster.shards = shards;
+            }
+            Ok(Data::Shared(Box::new(persistence)))
+        }
+        (Some(_), Some(_)) => Err(ConfigError::Invalid(
+            "give a data folder or persistence, not both".to_owned(),
+        )),
+    }
 }
 
 /// Settings of a server for development.
@@ -167,6 +185,15 @@ fn dynamic(frontend: &mut frontend::config::Config, key: &str, value: &str) -> R
         .set(key, value)
         .map(|_| ())
         .map_err(|error| ConfigError::Invalid(error.to_string()))
+}
+
+/// Reads the stores that nodes share from a settings file.
+#[cfg(feature = "cassandra")]
+pub(crate) fn read_persistence(path: &Path) -> Result<Persistence, ConfigError> {
+    let persistence = read(path)?.persistence.ok_or_else(|| {
+        ConfigError::Invalid(format!("find persistence in {}: there is none", path.display()))
+    })?;
+    persistence.resolve().map_err(ConfigError::Invalid)
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
@@ -265,6 +292,26 @@ mod tests {
             error.to_string(),
             "frontend.namespaceRPS wants a whole number above zero, not many"
         );
+    }
+
+    #[cfg(feature = "cassandra")]
+    #[test]
+    fn data_is_in_a_folder_or_in_a_store_that_is_shared() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("perdure.yaml");
+        let store =
+            "persistence: {defaultStore: a, numHistoryShards: 3, datastores: {a: {cassandra: {hosts: h}}}}";
+        std::fs::write(&path, store).expect("written");
+        let args = |data_dir: Option<PathBuf>| RunArgs {
+            config: Some(path.clone()),
+            data_dir,
+            ..RunArgs::default()
+        };
+        let config = load(args(None)).expect("valid");
+        assert!(matches!(config.data, Data::Shared(_)), "{:?}", config.data);
+        assert_eq!(config.cluster.shards.get(), 3);
+        let error = load(args(Some("x".into()))).expect_err("refused");
+        assert_eq!(error.to_string(), "give a data folder or persistence, not both");
     }
 
     fn refused(yaml: &str, wanted: &str) {

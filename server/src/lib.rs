@@ -3,5 +3,12 @@
 pub mod cli;
 pub mod config;
 pub mod membership;
+#[cfg(feature = "cassandra")]
+pub mod persistence;
+#[cfg(not(feature = "cassandra"))]
+#[path = "persistence/without.rs"]
+pub mod persistence;
 pub mod run;
+#[cfg(feature = "cassandra")]
+pub mod schema;
 pub mod telemetry;

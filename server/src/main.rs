@@ -18,7 +18,11 @@ use perdure_server::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Command::Server(args) = Cli::parse().command;
+    let args = match Cli::parse().command {
+        Command::Server(args) => args,
+        #[cfg(feature = "cassandra")]
+        Command::Schema(args) => return done(perdure_server::schema::run(args)),
+    };
     let loaded = match args.mode {
         Some(Mode::StartDev(args)) => config::load_dev(*args),
         None => config::load(args.run),
@@ -32,7 +36,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("start threads: {error}")),
     };
-    match runtime.block_on(run::run(config, run::stop_signal())) {
+    done(runtime.block_on(run::run(config, run::stop_signal())))
+}
+
+fn done(result: Result<(), impl std::fmt::Display>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }

@@ -26,7 +26,10 @@ use storage::{
 };
 use tokio::net::TcpListener;
 
-use crate::config::{Config, Data};
+use crate::{
+    config::{Config, Data},
+    persistence,
+};
 
 /// How long calls that are under way may take to end after the signal.
 const GRACE: Duration = Duration::from_secs(10);
@@ -45,6 +48,8 @@ pub enum RunError {
     #[error("open visibility index: {0}")]
     Visibility(#[from] VisibilityError),
     #[error(transparent)]
+    Shared(#[from] persistence::OpenError),
+    #[error(transparent)]
     Node(#[from] StartError),
     #[error(transparent)]
     Frontend(#[from] OpenError),
@@ -55,11 +60,11 @@ pub enum RunError {
 }
 
 /// What the data is kept in.
-struct Stores {
-    shards: Arc<dyn ShardStore>,
-    registry: Arc<dyn Registry>,
-    visibility: Arc<dyn VisibilityIndex>,
-    embedded: Option<Arc<EmbeddedStore>>,
+pub(crate) struct Stores {
+    pub(crate) shards: Arc<dyn ShardStore>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) visibility: Arc<dyn VisibilityIndex>,
+    pub(crate) embedded: Option<Arc<EmbeddedStore>>,
 }
 
 /// Runs the server until `stop` ends, then stops it in order: polls are answered empty, calls end, batches finish.
@@ -70,7 +75,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    let stores = open(&config)?;
+    let stores = open(&config).await?;
     let host = start_node(&config, &stores).await?;
     let frontend = Frontend::open(host.router().clone(), options(&config, &host)).await?;
     for namespace in &config.namespaces {
@@ -157,7 +162,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
         .map_err(|error| RunError::Listen(address, error))
 }
 
-fn open(config: &Config) -> Result<Stores, RunError> {
+async fn open(config: &Config) -> Result<Stores, RunError> {
     match &config.data {
         Data::Memory => {
             let store = Arc::new(MemoryStore::new());
@@ -185,6 +190,7 @@ fn open(config: &Config) -> Result<Stores, RunError> {
                 embedded: Some(store),
             })
         }
+        Data::Shared(persistence) => Ok(persistence.open().await?),
     }
 }
 
@@ -224,6 +230,7 @@ fn options(config: &Config, host: &Host) -> Options {
         store: match config.data {
             Data::Memory => "memory",
             Data::Folder(_) => "embedded",
+            Data::Shared(_) => "cassandra",
         }
         .to_owned(),
         address: config.listen.to_string(),
@@ -244,5 +251,6 @@ fn place(data: &Data) -> String {
     match data {
         Data::Memory => "data is in memory and goes with it".to_owned(),
         Data::Folder(folder) => format!("data is kept in {}", shown(folder)),
+        Data::Shared(persistence) => format!("data is kept in {persistence}"),
     }
 }
