@@ -313,11 +313,14 @@ impl Keeper {
     async fn take_up(&self, id: ShardId) -> Result<(), StoreError> {
         let inner = &self.router.0;
         let begun = Instant::now();
+        let leased_at = now();
         let lease = inner.store.acquire(id, &inner.node).await?;
         let setup = Setup {
             id,
             batch: lease.batch,
             batch_limits: inner.store.limits(),
+            leased_at,
+            lease_trust: inner.store.is_shared().then(|| self.config.lease_trust()),
             seed: (self.seed)(),
             config: Arc::clone(&self.config),
             limits: Arc::clone(&self.limits),

@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     time::Duration,
 };
 
@@ -23,11 +24,15 @@ pub const SHARDS_AT_A_TIME: usize = 16;
 /// Until a shard that could not be had is tried again; doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// How long after another node may have taken a shard that is looked for.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
 /// How long the others are asked for a shard that one of them keeps; then the lease is taken all the same.
 pub const ASK_FOR: Duration = Duration::from_secs(5);
 /// How long a shard that belongs elsewhere waits to be asked for. It goes all the same then, so that its next owner
 /// need not fence it.
 pub const UNASKED: Duration = Duration::from_secs(3);
+/// How often one shard that is held is checked, each in its turn, so that even one that was taken unseen is found.
+pub const CHECK_PERIOD: Duration = Duration::from_secs(10);
 /// A shard that stands for this long has not fallen before.
 const FALLS_FORGOTTEN: Duration = Duration::from_secs(30);
 
@@ -55,6 +60,8 @@ pub enum Input {
     NotTakenUp(ShardId),
     /// The shard works here no more: it was given up, or it fell.
     Ended(ShardId),
+    /// Another node had the shard and has let it go. A hint: it may get lost.
+    Freed(ShardId),
     /// The deadline has come.
     Tick,
 }
@@ -71,6 +78,10 @@ pub enum Output {
     TakeUp(ShardId),
     /// Lets the shard finish what it has begun and releases its lease.
     GiveUp(ShardId),
+    /// Asks the store whether the lease of a shard that works here is still the newest. If it is not, the shard ends.
+    Check(ShardId),
+    /// Tells whoever owns the shard that it was let go here.
+    Free(ShardId),
     Answer {
         token: u64,
         kept: Vec<ShardId>,
@@ -100,12 +111,20 @@ enum State {
     },
     Held {
         since: Timestamp,
+        /// Another node may have taken it by then.
+        check: Option<Timestamp>,
     },
     /// Works here and belongs elsewhere.
     Leaving {
         until: Timestamp,
     },
     GivingUp,
+}
+
+impl State {
+    const fn held(since: Timestamp) -> Self {
+        Self::Held { since, check: None }
+    }
 }
 
 /// How a shard has done lately.
@@ -133,6 +152,9 @@ pub struct Leases {
     shards: BTreeMap<ShardId, State>,
     records: BTreeMap<ShardId, Record>,
     askers: Vec<Asker>,
+    /// When the next of the shards that are held is checked, and the last one that was.
+    next_round: Option<Timestamp>,
+    last_checked: Option<ShardId>,
 }
 
 impl Leases {
@@ -140,11 +162,12 @@ impl Leases {
     pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
         match input {
             Input::Placed { mine, others } => self.placed(mine, others, now),
-            Input::Asked { token, shards } => self.asked(token, shards, out),
+            Input::Asked { token, shards } => self.asked(token, shards, now, out),
             Input::Answered { by, shards, kept } => self.answered(&by, &shards, &kept),
             Input::TakenUp(shard) => self.taken_up(shard, now),
             Input::NotTakenUp(shard) => self.want_again(shard, now),
-            Input::Ended(shard) => self.ended(shard, now),
+            Input::Ended(shard) => self.ended(shard, now, out),
+            Input::Freed(shard) => self.freed(shard, now),
             Input::Tick => {}
         }
         self.settle(now, out);
@@ -162,8 +185,10 @@ impl Leases {
                 State::Wanted { not_before } => Some(*not_before),
                 State::Asking { until, .. } | State::Leaving { until } => Some(*until),
                 State::Kept { again, until } => Some(*again.min(until)),
-                State::Taking { .. } | State::Held { .. } | State::GivingUp => None,
+                State::Held { check, .. } => *check,
+                State::Taking { .. } | State::GivingUp => None,
             })
+            .chain(self.next_round)
             .min()
     }
 
@@ -204,8 +229,13 @@ impl Leases {
                     *state = State::Leaving { until };
                     true
                 }
+                // Those who came may have had it, and those who went may have taken it before.
+                State::Held { check, .. } => {
+                    *check = Some(now);
+                    true
+                }
                 State::Leaving { .. } if is_mine => {
-                    *state = State::Held { since: now };
+                    *state = State::held(now);
                     true
                 }
                 _ => true,
@@ -219,7 +249,9 @@ impl Leases {
 
     /// Gives up what belongs elsewhere. What belongs here is kept, as are those that are on their way here: the
     /// asker asks again, and both will have seen the same view by then.
-    fn asked(&mut self, token: u64, shards: Vec<ShardId>, out: &mut Vec<Output>) {
+    ///
+    /// An asker that goes on believing takes the lease in the end. It may die before both see the same.
+    fn asked(&mut self, token: u64, shards: Vec<ShardId>, now: Timestamp, out: &mut Vec<Output>) {
         let mut asker = Asker {
             token,
             waits: BTreeSet::new(),
@@ -227,7 +259,11 @@ impl Leases {
         };
         for shard in shards {
             match self.shards.get_mut(&shard) {
-                Some(State::Held { .. } | State::Taking { .. }) => asker.kept.push(shard),
+                Some(State::Held { check, .. }) => {
+                    *check = Some(now + ASK_FOR + CHECK_AFTER);
+                    asker.kept.push(shard);
+                }
+                Some(State::Taking { .. }) => asker.kept.push(shard),
                 Some(state @ State::Leaving { .. }) => {
                     *state = State::GivingUp;
                     out.push(Output::GiveUp(shard));
@@ -259,22 +295,23 @@ impl Leases {
             return self.want_again(shard, now);
         }
         let state = if self.mine.contains(&shard) {
-            State::Held { since: now }
+            State::held(now)
         } else {
             State::Leaving { until: now + UNASKED }
         };
         self.shards.insert(shard, state);
     }
 
-    fn ended(&mut self, shard: ShardId, now: Timestamp) {
+    fn ended(&mut self, shard: ShardId, now: Timestamp, out: &mut Vec<Output>) {
+        let mut asked = false;
         for asker in &mut self.askers {
-            asker.waits.remove(&shard);
+            asked |= asker.waits.remove(&shard);
         }
         match self.shards.remove(&shard) {
             Some(State::Taking { .. }) => {
                 self.shards.insert(shard, State::Taking { fell: true });
             }
-            Some(State::Held { since }) => {
+            Some(State::Held { since, .. }) => {
                 if now.since(since) > FALLS_FORGOTTEN {
                     self.records.remove(&shard);
                 }
@@ -284,7 +321,17 @@ impl Leases {
             Some(_) if self.mine.contains(&shard) => {
                 self.shards.insert(shard, State::Wanted { not_before: now });
             }
+            Some(State::GivingUp) if !asked => out.push(Output::Free(shard)),
             Some(_) | None => {}
+        }
+    }
+
+    /// Who lets a shard go may have taken it from this node, which did not notice; or this node waits for it.
+    fn freed(&mut self, shard: ShardId, now: Timestamp) {
+        match self.shards.get_mut(&shard) {
+            Some(State::Held { check, .. }) => *check = Some(now),
+            Some(State::Kept { again, .. }) => *again = now,
+            _ => {}
         }
     }
 
@@ -324,11 +371,29 @@ impl Leases {
                     *state = State::GivingUp;
                     out.push(Output::GiveUp(*shard));
                 }
+                State::Held { check, .. } if check.is_some_and(|at| at <= now) => {
+                    *check = None;
+                    out.push(Output::Check(*shard));
+                }
                 _ => {}
             }
         }
+        self.check_next(now, out);
         self.ask(now, out);
         self.answer(out);
+    }
+
+    /// Checks the shards that are held one by one: one operation of the node in a period, however many they are.
+    fn check_next(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if self.next_round.is_some_and(|at| at > now) {
+            return;
+        }
+        self.next_round = Some(now + CHECK_PERIOD);
+        let held = |(shard, state): (&ShardId, &State)| matches!(state, State::Held { .. }).then_some(*shard);
+        let after = self.last_checked.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.shards.range((after, Bound::Unbounded)).find_map(held);
+        self.last_checked = next.or_else(|| self.shards.iter().find_map(held));
+        out.extend(self.last_checked.map(Output::Check));
     }
 
     /// How many are asked for or taken up at the moment.

@@ -266,7 +266,7 @@ impl Shard {
             .as_mut()
             .filter(|s| s.workflows.contains(&run.workflow))
         {
-            sealed.outputs.push(output);
+            sealed.parked.push(output);
         } else {
             out.push(output);
         }

@@ -243,6 +243,7 @@ impl ShardActor {
             Output::Scan(scan) => self.scan(scan, ctx),
             Output::Audit(place) => self.audit(place, ctx),
             Output::Commit(batch) => self.commit(batch, ctx),
+            Output::Prove => self.prove(ctx),
             Output::Announce {
                 queue,
                 run,
@@ -294,6 +295,12 @@ impl ShardActor {
             Ok(()) => Input::Committed { batch: number },
             Err(error) => Input::CommitFailed { batch: number, error },
         });
+    }
+
+    fn prove(&mut self, ctx: &mut Context<Self>) {
+        let (store, lease) = (Arc::clone(&self.hooks.store), self.hooks.lease.clone());
+        let held = async move { store.holds(&lease).await };
+        self.later(held, ctx, Input::Proved);
     }
 
     /// Releases the lease. The actor lives on until nobody has a way to it, and gives back what it is asked.

@@ -40,9 +40,10 @@ impl Shard {
         self.flush(now, out);
     }
 
-    /// Says once that nothing is staged and nothing more is taken.
+    /// Says once that nothing is owed to anybody and nothing more is taken.
     pub(crate) fn report_drained(&mut self, out: &mut Vec<Output>) {
-        if self.phase == Phase::Draining && self.stage.is_empty() {
+        let owes = self.sealed.is_some() || !self.stage.is_empty() || self.proof.is_owing();
+        if self.phase == Phase::Draining && !owes {
             self.phase = Phase::Drained;
             out.push(Output::Drained);
         }

@@ -91,6 +91,10 @@ pub enum Input {
     QueueMoved {
         queue: QueueKey,
     },
+    /// The lease may have gone to another node.
+    Check,
+    /// The store says whether the lease is held.
+    Proved(Result<bool, StoreError>),
     Tick,
     /// The messages that were waiting are handled: commit what they left.
     Flush,

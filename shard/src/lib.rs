@@ -28,6 +28,7 @@ mod indexing;
 mod limits;
 mod loads;
 mod outbox;
+mod proof;
 mod ready;
 mod rows;
 mod seal;

@@ -33,6 +33,8 @@ pub enum Output {
     /// Hold stored runs against the rows beside them; then [`crate::input::Input::Audited`].
     Audit(Place),
     Commit(Batch),
+    /// Find out whether the lease is still held; then [`crate::input::Input::Proved`].
+    Prove,
     /// Tell the queue that a task is ready.
     Announce {
         queue: QueueKey,

@@ -31,10 +31,13 @@ pub(crate) struct Sealed {
     /// Runs that it removes.
     pub(crate) gone: Vec<RunKey>,
     pub(crate) outputs: Vec<Output>,
+    /// What was said later of what it makes durable: it waits for the batch and is not proven by it.
+    pub(crate) parked: Vec<Output>,
     pub(crate) transitions: u64,
     /// When the calls were received that made them.
     pub(crate) received: Vec<Timestamp>,
     pub(crate) bytes: u64,
+    pub(crate) sealed_at: Timestamp,
 }
 
 impl Shard {
@@ -91,6 +94,7 @@ impl Shard {
             sealed.gone.extend(unit.gone);
         }
         sealed.bytes = batch.size() as u64;
+        sealed.sealed_at = now;
         (batch, sealed)
     }
 

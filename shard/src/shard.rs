@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -30,6 +31,7 @@ use crate::{
     input::{Input, Refusal, Request, Scan, Token},
     namespaces::Namespaces,
     output::{AskError, Output},
+    proof::Proof,
     ready::ReadyTasks,
     seal::Sealed,
     stage::Stage,
@@ -44,6 +46,11 @@ pub struct Setup {
     pub batch: u64,
     /// What the store takes in one commit.
     pub batch_limits: BatchLimits,
+    /// When the lease was asked for: it was held at some later time.
+    pub leased_at: Timestamp,
+    /// How long after it was known to be held the lease counts as held without asking the store; `None` where
+    /// nobody else can take it.
+    pub lease_trust: Option<Duration>,
     /// Fresh random bytes.
     pub seed: [u8; 16],
     pub config: Arc<Config>,
@@ -84,6 +91,7 @@ pub struct Shard {
     pub(crate) indexing: Indexing,
     pub(crate) auditor: Auditor,
     pub(crate) phase: Phase,
+    pub(crate) proof: Proof,
     /// Runs that are left alone: each has ended its shard several times.
     pub(crate) quarantine: Arc<BTreeSet<RunKey>>,
     /// The run that was taken up last while an input is handled.
@@ -127,6 +135,7 @@ impl Shard {
             indexing: Indexing::default(),
             auditor,
             phase: Phase::default(),
+            proof: Proof::new(setup.lease_trust, setup.leased_at),
             quarantine: setup.quarantine,
             in_hand: None,
             tally: Tally::default(),
@@ -136,8 +145,11 @@ impl Shard {
 
     /// Takes one input in.
     pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
+        let proves = matches!(input, Input::Committed { .. } | Input::Proved(_));
+        let from = out.len();
         self.take(input, now, out);
         self.in_hand = None;
+        self.prove(if proves { out.len() } else { from }, now, out);
     }
 
     /// Returns the run that was being handled when a call of [`Self::handle`] panicked.
@@ -206,6 +218,8 @@ impl Shard {
             Input::QueueMoved { queue } => self.ready.announce_again(queue, out),
             Input::Tick => self.tick(now, out),
             Input::Flush => self.flush(now, out),
+            Input::Check => self.check_lease(now, out),
+            Input::Proved(held) => self.proved(held, out),
             Input::Drain => self.drain(now, out),
         }
     }
@@ -237,6 +251,7 @@ impl Shard {
     fn committed(&mut self, batch: u64, now: Timestamp, out: &mut Vec<Output>) {
         let Some(sealed) = self.sealed.take() else { return };
         self.committed = batch;
+        self.proof.held(sealed.sealed_at, out);
         self.auditor.written(now, self.config.audit_period());
         for run in &sealed.gone {
             self.gone.remove(run);
@@ -252,6 +267,9 @@ impl Shard {
                 other => out.push(other),
             }
         }
+        let from = out.len();
+        out.extend(sealed.parked);
+        self.proof.hold_back(from, now, out);
         for run in &sealed.runs {
             self.tell_watchers(run, out);
             if !self.stage.waits(&run.workflow)
@@ -323,6 +341,7 @@ fn concerns_drain(input: &Input) -> bool {
             | Input::Gone(_)
             | Input::Committed { .. }
             | Input::CommitFailed { .. }
+            | Input::Proved(_)
             | Input::Flush
     )
 }

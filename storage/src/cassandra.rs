@@ -150,6 +150,14 @@ impl ShardStore for CassandraStore {
             .unwrap_or_else(|| Err(stopped()))
     }
 
+    async fn holds(&self, lease: &Lease) -> Result<bool, StoreError> {
+        self.inner.shards.holds(&self.inner.link, lease).await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Does nothing: whoever takes the next lease does not wait for this one to end.
     async fn release(&self, _lease: &Lease) -> Result<(), StoreError> {
         Ok(())

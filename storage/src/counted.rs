@@ -27,6 +27,7 @@ pub struct CountedStore {
     metrics: Arc<Calls>,
     commit: Call,
     acquire: Call,
+    holds: Call,
     release: Call,
     run: Call,
     current: Call,
@@ -55,6 +56,7 @@ impl CountedStore {
         Self {
             commit: call("UpdateWorkflowExecution"),
             acquire: call("GetOrCreateShard"),
+            holds: call("AssertShardOwnership"),
             release: call("UpdateShard"),
             run: call("GetWorkflowExecution"),
             current: call("GetCurrentExecution"),
@@ -127,6 +129,14 @@ impl ShardStore for CountedStore {
 
     async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
         self.count(&self.acquire, self.inner.acquire(shard, owner)).await
+    }
+
+    async fn holds(&self, lease: &Lease) -> Result<bool, StoreError> {
+        self.count(&self.holds, self.inner.holds(lease)).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {

@@ -283,6 +283,15 @@ impl ShardStore for EmbeddedStore {
             .map_err(StoreError::Unavailable)?
     }
 
+    async fn holds(&self, lease: &Lease) -> Result<bool, StoreError> {
+        self.health.check()?;
+        Ok(self.layout.fence(lease.shard)?.epoch == lease.epoch)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Does nothing: nobody else may open the directory, and the next owner need not wait.
     async fn release(&self, _lease: &Lease) -> Result<(), StoreError> {
         self.health.check()

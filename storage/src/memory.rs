@@ -135,6 +135,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn epoch(&self, shard: ShardId) -> u64 {
+        self.state()
+            .shards
+            .get(&shard)
+            .map_or(0, |shard| shard.fence.epoch)
+    }
+
     fn acquire(&self, shard: ShardId) -> Lease {
         self.metrics.acquires.inc();
         let mut state = self.state();
@@ -306,6 +313,21 @@ impl ShardStore for MemoryStore {
             unavailable,
         )
         .await
+    }
+
+    async fn holds(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let (shard, epoch) = (lease.shard, lease.epoch);
+        self.perform(
+            Operation::Read(shard),
+            move |shared| Ok(shared.epoch(shard) == epoch),
+            unavailable,
+        )
+        .await
+    }
+
+    /// Simulated nodes share it.
+    fn is_shared(&self) -> bool {
+        true
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {

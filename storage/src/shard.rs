@@ -118,6 +118,12 @@ pub trait ShardStore: Send + Sync + 'static {
 
     async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError>;
 
+    /// Tells whether the lease is the newest one. Sees every acquisition that ended before the call began.
+    async fn holds(&self, lease: &Lease) -> Result<bool, StoreError>;
+
+    /// Tells whether another process can acquire leases of this store.
+    fn is_shared(&self) -> bool;
+
     /// Gives the lease back, so that another node need not wait; a lease that is no longer the newest is ignored.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
 

@@ -1,17 +1,32 @@
-//! Simulation: one shard, its owners one after another and sometimes at once, and its queues over a store that fails,
-//! loses rows and takes little at a time, with messages that get lost, come late, twice and out of order, and crashes.
-//! Seeded: the same seed gives the same run.
+//! Simulation, of one shard and of a cluster. Seeded: the same seed gives the same run.
 //!
-//! `PERDURE_SEEDS` sets how many seeds run, `PERDURE_SEED` runs a single one. A seed that fails prints itself.
+//! One shard: its owners one after another and sometimes at once, and its queues, over a store that fails, loses rows
+//! and takes little at a time, with messages that get lost, come late, twice and out of order, and crashes.
+//!
+//! A cluster: three to five nodes with their gossip, leases, shards and queues, clocks that differ, partitions,
+//! pauses, crashes, nodes that leave and come back, and a store that is slow, cut off or does not answer.
+//!
+//! `PERDURE_SEEDS` and `PERDURE_CLUSTER_SEEDS` set how many seeds run, `PERDURE_SEED` and `PERDURE_CLUSTER_SEED` run a
+//! single one. A seed that fails prints itself.
 
 #[path = "sim/client.rs"]
 mod client;
 #[path = "sim/mail.rs"]
 mod mail;
+#[path = "sim/nodes/mod.rs"]
+mod nodes;
 #[path = "sim/owners.rs"]
 mod owners;
 #[path = "sim/random.rs"]
 mod random;
+#[path = "sim/records.rs"]
+mod records;
+#[path = "sim/requests.rs"]
+mod requests;
+#[path = "sim/setup.rs"]
+mod setup;
+#[path = "sim/tickets.rs"]
+mod tickets;
 #[path = "sim/worker.rs"]
 mod worker;
 #[path = "sim/world.rs"]
@@ -19,23 +34,20 @@ mod world;
 
 use world::World;
 
-/// Seeds that a plain `cargo test` tries; `cargo xtask test` tries 10,000 in an optimised build.
+/// Seeds that a plain `cargo test` tries; `cargo xtask test` tries more in an optimised build.
 const SEEDS: u64 = 300;
+const CLUSTER_SEEDS: u64 = 20;
 
 #[test]
 fn faults_lose_nothing_and_stop_nothing() {
-    if let Ok(seed) = std::env::var("PERDURE_SEED") {
-        let seed = seed.parse().expect("PERDURE_SEED is a number");
-        return run(seed);
-    }
-    let seeds =
-        std::env::var("PERDURE_SEEDS").map_or(SEEDS, |n| n.parse().expect("PERDURE_SEEDS is a number"));
-    for seed in 0..seeds {
-        if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
-            eprintln!("seed {seed} failed: run it alone with PERDURE_SEED={seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    try_seeds("PERDURE_SEED", SEEDS, |seed| World::new(seed).run());
+}
+
+#[test]
+fn a_cluster_loses_nothing_and_heals() {
+    try_seeds("PERDURE_CLUSTER_SEED", CLUSTER_SEEDS, |seed| {
+        nodes::World::new(seed).run()
+    });
 }
 
 #[test]
@@ -43,8 +55,28 @@ fn same_seed_gives_the_same_run() {
     for seed in [1, 7, 42] {
         assert_eq!(World::new(seed).run(), World::new(seed).run(), "seed {seed}");
     }
+    let cluster = |seed| nodes::World::new(seed).run();
+    assert_eq!(cluster(3), cluster(3));
+    assert_ne!(cluster(3), cluster(4));
 }
 
-fn run(seed: u64) {
-    World::new(seed).run();
+/// Tries the one seed that the variable names, or as many as its plural says.
+fn try_seeds(variable: &str, seeds: u64, run: impl Fn(u64) -> u64) {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    };
+    if let Some(seed) = number(variable) {
+        run(seed);
+        return;
+    }
+    for seed in 0..number(&format!("{variable}S")).unwrap_or(seeds) {
+        let run = std::panic::AssertUnwindSafe(|| run(seed));
+        // The panic itself has been printed.
+        let result = std::panic::catch_unwind(run);
+        assert!(
+            result.is_ok(),
+            "seed {seed} failed: run it alone with {variable}={seed}"
+        );
+    }
 }

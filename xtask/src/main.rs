@@ -88,9 +88,10 @@ fn test() -> Result<(), String> {
     program("chaos", &["--short".to_owned()])
 }
 
-/// Runs the simulation with many seeds.
+/// Runs the simulations with many seeds.
 fn simulate() -> Result<(), String> {
     const SEEDS: &str = "10000";
+    const CLUSTER_SEEDS: &str = "2000";
     let mut test = Command::new(cargo_program());
     test.args([
         "test",
@@ -101,7 +102,9 @@ fn simulate() -> Result<(), String> {
         "--test",
         "sim",
     ]);
-    run(test.env("PERDURE_SEEDS", SEEDS).current_dir(root()))
+    test.env("PERDURE_SEEDS", SEEDS)
+        .env("PERDURE_CLUSTER_SEEDS", CLUSTER_SEEDS);
+    run(test.current_dir(root()))
 }
 
 /// Builds the server as the tests run it.

@@ -28,7 +28,14 @@ fn answered(by: &str, asked: &[u32], kept: &[u32]) -> Input {
     }
 }
 
+/// Returns what is to be done but for checks.
 fn tell(leases: &mut Leases, input: Input, now: Timestamp) -> Vec<Output> {
+    let mut out = tell_all(leases, input, now);
+    out.retain(|output| !matches!(output, Output::Check(_)));
+    out
+}
+
+fn tell_all(leases: &mut Leases, input: Input, now: Timestamp) -> Vec<Output> {
     let mut out = Vec::new();
     leases.handle(input, now, &mut out);
     out
@@ -55,7 +62,7 @@ fn a_node_alone_takes_its_shards_up_without_asking() {
     tell(&mut leases, Input::TakenUp(ShardId(1)), START);
     tell(&mut leases, Input::TakenUp(ShardId(2)), START);
     assert!(leases.is_settled());
-    assert_eq!(leases.next_deadline(), None);
+    assert_eq!(leases.next_deadline(), Some(START + CHECK_PERIOD));
 }
 
 #[test]
@@ -149,6 +156,8 @@ fn a_shard_that_nobody_asks_for_goes_after_a_while() {
     assert_eq!(leases.next_deadline(), Some(START + UNASKED));
     let out = tell(&mut leases, Input::Tick, START + UNASKED);
     assert_eq!(out, [Output::GiveUp(ShardId(1))]);
+    let out = tell(&mut leases, Input::Ended(ShardId(1)), START + UNASKED);
+    assert_eq!(out, [Output::Free(ShardId(1))], "its owner may not know");
 }
 
 #[test]
@@ -188,7 +197,7 @@ fn a_shard_that_falls_again_and_again_waits_longer_each_time() {
     for _ in 0..9 {
         let mut out = tell(&mut leases, Input::Ended(ShardId(1)), now);
         let fell = now;
-        if out.is_empty() {
+        while out.is_empty() {
             now = leases.next_deadline().expect("it is tried again");
             out = tell(&mut leases, Input::Tick, now);
         }
@@ -213,6 +222,59 @@ fn a_shard_that_falls_before_it_is_said_to_be_here_is_taken_up_again() {
     assert_eq!(tell(&mut leases, Input::Ended(ShardId(1)), START), []);
     let out = tell(&mut leases, Input::TakenUp(ShardId(1)), START);
     assert_eq!(out, [Output::TakeUp(ShardId(1))]);
+}
+
+#[test]
+fn shards_are_checked_when_nodes_come_or_go() {
+    let mut leases = holder([1, 2], &["b"]);
+    let out = tell_all(&mut leases, placed([1, 2], &[]), START);
+    assert_eq!(out, [Output::Check(ShardId(1)), Output::Check(ShardId(2))]);
+    assert_eq!(tell_all(&mut leases, Input::Tick, START), [], "once");
+}
+
+#[test]
+fn a_shard_that_another_node_had_is_checked() {
+    let mut leases = holder([1], &["b"]);
+    let out = tell_all(&mut leases, Input::Freed(ShardId(1)), START);
+    assert_eq!(out, [Output::Check(ShardId(1))]);
+}
+
+#[test]
+fn a_shard_that_another_node_wants_is_checked_when_it_may_have_taken_it() {
+    let mut leases = holder([1], &["b"]);
+    let shards = vec![ShardId(1)];
+    tell(&mut leases, Input::Asked { token: 1, shards }, START);
+    let at = START + ASK_FOR + CHECK_AFTER;
+    assert_eq!(leases.next_deadline(), Some(at));
+    let out = tell_all(&mut leases, Input::Tick, at);
+    assert_eq!(out, [Output::Check(ShardId(1))]);
+}
+
+#[test]
+fn one_shard_is_checked_in_each_period_and_all_in_turn() {
+    let mut leases = holder([1, 2, 3], &[]);
+    let mut checked = Vec::new();
+    for _ in 0..6 {
+        let at = leases.next_deadline().expect("there is always a next one");
+        checked.extend(tell_all(&mut leases, Input::Tick, at));
+    }
+    let checked: Vec<_> = checked
+        .iter()
+        .map(|output| match output {
+            Output::Check(shard) => shard.0,
+            _ => panic!("{output:?}"),
+        })
+        .collect();
+    assert_eq!(checked, [1, 2, 3, 1, 2, 3]);
+}
+
+#[test]
+fn who_waits_for_a_shard_that_was_kept_asks_again_when_it_is_free() {
+    let mut leases = Leases::default();
+    tell(&mut leases, placed([1], &["b"]), START);
+    tell(&mut leases, answered("b", &[1], &[1]), START);
+    let out = tell(&mut leases, Input::Freed(ShardId(1)), START);
+    assert!(matches!(out[..], [Output::Ask { .. }]));
 }
 
 #[test]
@@ -371,6 +433,8 @@ impl Nodes {
             Output::TakeUp(shard) if fails => self.tell(at, Input::NotTakenUp(shard)),
             Output::TakeUp(shard) => self.tell(at, Input::TakenUp(shard)),
             Output::GiveUp(shard) => self.tell(at, Input::Ended(shard)),
+            Output::Free(shard) => (0..NODES).for_each(|node| self.tell(node, Input::Freed(shard))),
+            Output::Check(_) => {}
         }
     }
 }

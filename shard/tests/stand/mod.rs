@@ -85,6 +85,8 @@ impl Stand {
             id: SHARD,
             batch: lease.batch,
             batch_limits: store.limits(),
+            leased_at: Timestamp::EPOCH,
+            lease_trust: None,
             seed: [1; 16],
             config: Arc::default(),
             limits: Arc::default(),

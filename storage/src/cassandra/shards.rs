@@ -38,6 +38,7 @@ const HALVES_MAX: u32 = 1024;
 pub(super) struct Shards {
     select: PreparedStatement,
     select_fence: PreparedStatement,
+    select_epoch: PreparedStatement,
     range: PreparedStatement,
     range_open: PreparedStatement,
     insert: PreparedStatement,
@@ -74,6 +75,9 @@ impl Shards {
                 .prepare("SELECT value FROM ks.shard WHERE shard = ? AND kind = ? AND key = ?", 1)
                 .await?,
             select_fence,
+            select_epoch: link
+                .prepare("SELECT epoch FROM shard WHERE shard = ? LIMIT 1", 1)
+                .await?,
             range: link
                 .prepare(
                     "SELECT key, value FROM ks.shard WHERE shard = ? AND kind = ? AND key >= ? AND key < ? LIMIT ?",
@@ -118,6 +122,15 @@ impl Shards {
         let found = rows(link.execute(&self.select, values, &mut deadline).await?)?;
         let row = typed::<(Option<&[u8]>,)>(&found)?.into_iter().next();
         Ok(row.map(|(value,)| own(value.unwrap_or_default())))
+    }
+
+    /// Reads at the level of all reads: whoever has a lease has it from a majority.
+    pub(super) async fn holds(&self, link: &Link, lease: &Lease) -> Result<bool, StoreError> {
+        let mut deadline = link.deadline();
+        let values = (id(lease.shard),);
+        let found = rows(link.execute(&self.select_epoch, values, &mut deadline).await?)?;
+        let row = typed::<(Option<i64>,)>(&found)?.into_iter().next();
+        Ok(row.is_some_and(|(epoch,)| epoch.map(unsigned) == Some(lease.epoch)))
     }
 
     pub(super) async fn scan(

@@ -102,6 +102,8 @@ pub async fn an_older_lease_is_fenced(backend: &impl Backend) {
             .await;
         assert_eq!(kind(refused), "fenced", "batch {number}");
     }
+    assert!(!store.holds(&old).await.expect("read"));
+    assert!(store.holds(&new).await.expect("read"));
     store.release(&old).await.expect("release");
     commit(&*store, &new, batch(2, vec![put(Table::Run, b"n", b"new")])).await;
     assert_eq!(

@@ -1,27 +1,26 @@
 //! The network of the simulated world: what shards, queues and clients say to one another, late, twice or not at all.
 
-use engine::{
-    effect::{ReadyKind, ReadyTask},
-    outcome::Reply,
-};
+use engine::outcome::Reply;
 use matching::{
     input::Input as QueueInput,
     output::{Given, Output as QueueOutput, Refusal as QueueRefusal},
     queue::Queue,
-    ticket::{Priority, Ticket},
+    ticket::Ticket,
 };
-use proto::{
-    ids::{QueueKey, RunKey, TaskKind},
-    time::Timestamp,
-};
+use proto::ids::{QueueKey, RunKey};
 use shard::{
     auditor::Page,
-    input::{Input, Refusal, Request, RunTarget, Token},
+    input::{Input, Request, RunTarget, Token},
     output::{AskError, Output},
     reads,
 };
 
-use crate::world::{SHARD, Waiting, World, ready};
+use storage::shard::ShardStore;
+
+use crate::{
+    tickets,
+    world::{SHARD, Waiting, World, ready},
+};
 
 /// A message on its way.
 #[derive(Clone, Debug)]
@@ -36,7 +35,7 @@ pub(crate) enum Mail {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    Refused(QueueKey, Ticket, Refusal),
+    Refused(QueueKey, Ticket, QueueRefusal),
     Credit(QueueKey, usize),
     Indexed(RunKey, u64),
 }
@@ -104,7 +103,7 @@ impl World {
                 token,
                 target,
                 request,
-                received: Timestamp::EPOCH,
+                received: self.now,
             },
         );
     }
@@ -163,21 +162,18 @@ impl World {
                     assert!(owner.commit.is_none(), "one commit in flight");
                     owner.commit = Some(batch);
                 }
+                Output::Prove => {
+                    let owner = self.owners.get(&epoch).expect("it is there");
+                    let held = ready(self.store.holds(&owner.lease));
+                    self.feed_to(epoch, Input::Proved(held));
+                }
                 Output::Announce {
                     queue,
                     run,
                     task,
                     durable,
                 } => {
-                    let ticket = Ticket {
-                        run,
-                        scheduled_event_id: task.scheduled_event_id,
-                        attempt: task.attempt,
-                        shard: SHARD,
-                        scheduled_time: Timestamp::from_nanos(task.scheduled_time),
-                        durable,
-                        priority: Priority::from_key(i32::from(task.priority)),
-                    };
+                    let ticket = tickets::ticket(SHARD, run, &task, durable);
                     self.mail.push(Mail::ToQueue(queue, QueueInput::Announce(ticket)));
                 }
                 Output::HeldBack { queue, count, oldest } => {
@@ -230,11 +226,6 @@ impl World {
                     self.polls.remove(&token);
                 }
                 QueueOutput::Refuse { ticket, why } => {
-                    let why = match why {
-                        QueueRefusal::Full => Refusal::Full,
-                        QueueRefusal::StickyWorkerUnavailable => Refusal::StickyWorkerUnavailable,
-                        QueueRefusal::Draining => Refusal::Draining,
-                    };
                     self.mail
                         .push(Mail::ToShard(Message::Refused(key.clone(), ticket, why)));
                 }
@@ -253,29 +244,10 @@ impl World {
             return;
         };
         match (waiting, reply) {
-            (Waiting::Start(id), Ok(Reply::Started(started))) => {
-                let known = self.model.runs.entry(id.clone());
-                let known = known.or_insert_with(|| started.run_id.clone());
-                assert_eq!(
-                    *known, started.run_id,
-                    "a start that is sent again gives the same run"
-                );
-                assert!(!self.events(&id).is_empty(), "{id} was started");
-            }
-            (Waiting::Signal(id, request), Ok(Reply::Signaled { .. })) => {
-                assert!(
-                    self.knows_signal(&id, &request),
-                    "{request} was acknowledged and is not stored"
-                );
-                self.model.signals.entry(id).or_default().insert(request);
-            }
             (Waiting::Begin(target), Ok(Reply::WorkflowTask(task))) => self.work(target, *task),
             (Waiting::Begin(target), Ok(Reply::Activity(activity))) => self.act(target, &activity),
-            (Waiting::Complete { workflow, ends: true }, Ok(Reply::WorkflowTaskCompleted(_))) => {
-                assert!(self.is_closed(&workflow), "{workflow} was said to have ended");
-                assert!(self.model.ended.insert(workflow), "a workflow ends once");
-            }
-            _ => {}
+            (waiting, Ok(reply)) => self.model.acknowledge(&self.store, SHARD, waiting, &reply),
+            (_, Err(_)) => {}
         }
     }
 }
@@ -283,28 +255,7 @@ impl World {
 impl Message {
     fn into_input(self) -> Input {
         match self {
-            Self::Refused(queue, ticket, why) => {
-                let task = ReadyTask {
-                    kind: match queue.kind {
-                        TaskKind::Workflow => ReadyKind::Workflow,
-                        TaskKind::Activity => ReadyKind::Activity,
-                    },
-                    queue: queue.name.to_string(),
-                    sticky: queue.sticky,
-                    scheduled_event_id: ticket.scheduled_event_id,
-                    attempt: ticket.attempt,
-                    scheduled_time: ticket.scheduled_time.nanos(),
-                    priority: ticket.priority.key(),
-                    speculative: false,
-                };
-                let run = ticket.run;
-                Input::Refused {
-                    queue,
-                    run,
-                    task,
-                    why,
-                }
-            }
+            Self::Refused(queue, ticket, why) => tickets::refused(queue, ticket, why),
             Self::Credit(queue, free) => Input::Credit { queue, free },
             Self::Indexed(run, version) => Input::Indexed {
                 runs: vec![(run, version)],

@@ -1,25 +1,18 @@
 //! The owners of the simulated shard: one that serves, and those before it that do not know yet that they are not.
 
-use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
-
-use engine::{limits::Limits, trigger::Namespace};
 use proto::ids::NodeId;
-use shard::{
-    auditor::{Part, Place},
-    config::Config,
-    input::Input,
-    namespaces::{Entry, Namespaces},
-    reads,
-    shard::{Setup, Shard},
-};
+use shard::{input::Input, shard::Shard};
 use storage::{
     batch::{Batch, Table},
     error::CommitError,
     shard::{Lease, ShardStore},
-    visibility::attributes::Schema,
 };
 
-use crate::world::{NAMESPACE, SHARD, World, ready};
+use crate::{
+    records,
+    setup::setup,
+    world::{SHARD, World, ready},
+};
 
 /// Owners that live at the same time.
 const OWNERS_MAX: usize = 3;
@@ -27,7 +20,7 @@ const OWNERS_MAX: usize = 3;
 /// A shard in the memory of one node.
 pub(crate) struct Owner {
     pub(crate) shard: Shard,
-    lease: Lease,
+    pub(crate) lease: Lease,
     /// The batch on its way to the store.
     pub(crate) commit: Option<Batch>,
 }
@@ -104,29 +97,7 @@ impl World {
             generation: 1,
         };
         let lease = ready(self.store.acquire(SHARD, &node)).expect("lease");
-        let entry = Entry {
-            namespace: Namespace {
-                name: "default".to_owned(),
-                retention: Duration::from_secs(86_400),
-            },
-            schema: Schema::new("default", BTreeMap::new()),
-        };
-        let mut seed = [0; 16];
-        seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
-        let config = Config {
-            audit_period_seconds: NonZeroU32::new(60).expect("not zero"),
-            ..Config::default()
-        };
-        let setup = Setup {
-            id: SHARD,
-            batch: lease.batch,
-            batch_limits: self.store.limits(),
-            seed,
-            config: Arc::new(config),
-            limits: Arc::new(Limits::default()),
-            namespaces: Namespaces::new([(NAMESPACE, entry)].into()),
-            quarantine: Arc::default(),
-        };
+        let setup = setup(&lease, self.now, &self.store, &mut self.random);
         let mut out = Vec::new();
         let shard = Shard::new(setup, self.now, &mut out);
         let epoch = lease.epoch;
@@ -197,22 +168,9 @@ impl World {
         }
     }
 
-    /// Every stored run has its wake-up and its ready tasks, and no other ready task is there (P4).
     fn check_rows(&self) {
         if !self.lossy {
-            self.check_all_rows();
-        }
-    }
-
-    pub(crate) fn check_all_rows(&self) {
-        let mut place = Some(Place {
-            part: Part::Runs,
-            from: bytes::Bytes::new(),
-        });
-        while let Some(at) = place {
-            let page = ready(reads::audit(&self.store, SHARD, &at)).expect("read");
-            assert_eq!(page.findings, [], "rows are not as they should be");
-            place = page.next;
+            records::check_rows(&self.store, SHARD);
         }
     }
 

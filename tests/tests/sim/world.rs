@@ -2,7 +2,7 @@
 //! remembered and compared with what is there in the end.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -13,25 +13,22 @@ use matching::{
     queue::Queue,
 };
 use proto::{
-    ids::{NamespaceId, QueueKey, ShardId, TaskKind, WorkflowKey},
-    temporal::{
-        enums::v1::EventType,
-        history::v1::{HistoryEvent, history_event::Attributes},
-    },
+    ids::{NamespaceId, QueueKey, ShardId, TaskKind},
     time::Timestamp,
 };
 use shard::{
-    input::{Input, LoadKey, Request, RunTarget, Token},
+    input::{Input, Request, RunTarget, Token},
     output::Output,
-    reads,
 };
-use storage::{
-    batch::HistoryKey,
-    memory::MemoryStore,
-    shard::{BatchLimits, HistoryRange, ShardStore},
-};
+use storage::{memory::MemoryStore, shard::BatchLimits};
 
-use crate::{mail::Mail, owners::Owner, random::Random, worker::SIGNALS};
+use crate::{
+    mail::Mail,
+    owners::Owner,
+    random::Random,
+    records::{self, Model},
+    worker::SIGNALS,
+};
 
 pub(crate) const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);
 pub(crate) const SHARD: ShardId = ShardId(0);
@@ -63,12 +60,15 @@ pub(crate) enum Waiting {
     Activity,
 }
 
-/// What was acknowledged.
-#[derive(Debug, Default)]
-pub(crate) struct Model {
-    pub(crate) runs: BTreeMap<String, String>,
-    pub(crate) signals: BTreeMap<String, BTreeSet<String>>,
-    pub(crate) ended: BTreeSet<String>,
+impl Waiting {
+    /// Returns the workflow of which something is acknowledged.
+    pub(crate) fn workflow(&self) -> Option<&str> {
+        match self {
+            Self::Start(id) | Self::Signal(id, _) => Some(id),
+            Self::Complete { workflow, .. } => Some(workflow),
+            Self::Begin(_) | Self::Activity => None,
+        }
+    }
 }
 
 pub(crate) struct World {
@@ -125,9 +125,9 @@ impl World {
         }
         self.faulty = false;
         self.heal();
-        self.check();
+        self.model.check(&self.store);
         if !self.lossy {
-            self.check_all_rows();
+            records::check_rows(&self.store, SHARD);
         }
         self.trace
     }
@@ -179,7 +179,13 @@ impl World {
                     self.poll(kind);
                 }
             }
-            if self.model.runs.keys().all(|id| self.is_closed(id)) && self.nothing_open() {
+            if self
+                .model
+                .runs
+                .keys()
+                .all(|id| self.model.is_closed(&self.store, id))
+                && self.nothing_open()
+            {
                 return;
             }
             if self.mail.is_empty() && self.nothing_under_way() {
@@ -228,107 +234,11 @@ impl World {
         self.tokens
     }
 
-    pub(crate) fn stored(&self, target: &RunTarget, to: i64) -> Vec<(i64, bytes::Bytes)> {
-        let Some(run_id) = target.run_id else {
-            return Vec::new();
-        };
-        let range = HistoryRange {
-            history: HistoryKey {
-                namespace_id: NAMESPACE,
-                run_id,
-            },
-            from_event_id: 1,
-            to_event_id: to,
-            reverse: false,
-            max_nodes: usize::MAX,
-            max_bytes: usize::MAX,
-        };
-        let nodes = ready(self.store.history(range)).expect("history");
-        nodes
-            .into_iter()
-            .map(|node| (node.first_event_id, node.events))
-            .collect()
-    }
-
-    pub(crate) fn events(&self, id: &str) -> Vec<HistoryEvent> {
-        let run_id = self.model.runs.get(id).and_then(|run| run.parse().ok());
-        let target = RunTarget {
-            workflow: key(id),
-            run_id,
-        };
-        let nodes = self.stored(&target, i64::MAX);
-        nodes
-            .into_iter()
-            .flat_map(|(_, bytes)| {
-                let history: proto::temporal::history::v1::History =
-                    prost::Message::decode(bytes).expect("own history");
-                history.events
-            })
-            .collect()
-    }
-
-    pub(crate) fn is_closed(&self, id: &str) -> bool {
-        self.events(id)
-            .last()
-            .is_some_and(|event| event.event_type() == EventType::WorkflowExecutionCompleted)
-    }
-
-    /// Whether the signal is stored: in history, or waiting for the workflow task that is under way.
-    pub(crate) fn knows_signal(&self, id: &str, request: &str) -> bool {
-        if self.events(id).iter().any(|event| is_signal(event, request)) {
-            return true;
-        }
-        let Some(run_id) = self.model.runs.get(id).and_then(|run| run.parse().ok()) else {
-            return self.knows_newest(id);
-        };
-        let load = LoadKey::Run(key(id).run(run_id));
-        let state = ready(reads::load(&self.store, SHARD, &load)).expect("read");
-        let state = state.map(|bytes| engine::state::State::from_bytes(&bytes).expect("own state"));
-        state.is_some_and(|state| state.buffered.iter().any(|event| is_signal(event, request)))
-    }
-
-    /// Whether a run of the workflow is stored, of which no start was acknowledged.
-    fn knows_newest(&self, id: &str) -> bool {
-        let newest = ready(reads::load(&self.store, SHARD, &LoadKey::Current(key(id))));
-        newest.expect("read").is_some()
-    }
-
-    /// Compares what was acknowledged with what is stored.
-    fn check(&self) {
-        for id in self.model.runs.keys() {
-            let events = self.events(id);
-            for (index, event) in events.iter().enumerate() {
-                assert_eq!(event.event_id, index as i64 + 1, "history is dense");
-            }
-            let ends = events
-                .iter()
-                .filter(|event| event.event_type() == EventType::WorkflowExecutionCompleted);
-            assert_eq!(ends.count(), 1, "{id} ends once");
-            for request in self.model.signals.get(id).into_iter().flatten() {
-                let times = events.iter().filter(|event| is_signal(event, request)).count();
-                assert_eq!(times, 1, "acknowledged signal {request} is in history once");
-            }
-        }
-        assert!(self.model.ended.iter().all(|id| self.model.runs.contains_key(id)));
-    }
-
     /// Takes the output into the digest.
     pub(crate) fn note(&mut self, output: &Output) {
         for byte in format!("{output:?}").bytes() {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
         }
-    }
-}
-
-fn is_signal(event: &HistoryEvent, request: &str) -> bool {
-    matches!(&event.attributes,
-        Some(Attributes::WorkflowExecutionSignaledEventAttributes(a)) if a.request_id == request)
-}
-
-pub(crate) fn key(id: &str) -> WorkflowKey {
-    WorkflowKey {
-        namespace_id: NAMESPACE,
-        workflow_id: id.into(),
     }
 }
 
