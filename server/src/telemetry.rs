@@ -17,12 +17,8 @@ pub fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Never => LevelFilter::OFF,
     };
-    let quiet = if level == LevelFilter::OFF { "" } else { QUIET };
-    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| quiet.to_owned());
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .parse_lossy(wanted);
-    let registry = tracing_subscriber::registry().with(filter);
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let registry = tracing_subscriber::registry().with(filter(level, wanted.as_deref()));
     let started = match format {
         LogFormat::Json => registry
             .with(fmt::layer().json().with_writer(std::io::stderr))
@@ -33,4 +29,27 @@ pub fn start(level: LogLevel, format: LogFormat) {
     };
     // A program that embeds the server may have its own.
     drop(started);
+}
+
+/// What is heard: what `wanted` says, which is `RUST_LOG`; without it all of the level.
+fn filter(level: LevelFilter, wanted: Option<&str>) -> EnvFilter {
+    // Where anything is said of a module the default directive is not heard: it is written out.
+    let quiet = if level == LevelFilter::OFF { "off".to_owned() } else { format!("{level},{QUIET}") };
+    EnvFilter::builder()
+        .with_default_directive(level.into())
+        .parse_lossy(wanted.unwrap_or(&quiet))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_the_level_is_heard() {
+        for level in [LevelFilter::DEBUG, LevelFilter::INFO, LevelFilter::ERROR, LevelFilter::OFF] {
+            assert_eq!(filter(level, None).max_level_hint(), Some(level));
+        }
+        let narrowed = filter(LevelFilter::INFO, Some("perdure_server=warn"));
+        assert_eq!(narrowed.max_level_hint(), Some(LevelFilter::WARN));
+    }
 }
