@@ -12,6 +12,7 @@
 
 mod cold;
 pub mod config;
+mod floors;
 mod landed;
 mod limiter;
 pub(crate) mod link;
@@ -31,6 +32,7 @@ use proto::ids::{NodeId, ShardId};
 use self::{
     cold::Cold,
     config::{CassandraConfig, InvalidConfig},
+    floors::Floors,
     landed::Landed,
     limiter::Limiter,
     link::Link,
@@ -91,6 +93,7 @@ struct Inner {
     shards: Shards,
     cold: Cold,
     landed: Landed,
+    floors: Floors,
     limiter: Limiter,
     registry: CassandraRegistry,
     metrics: Metrics,
@@ -112,6 +115,7 @@ impl CassandraStore {
                 shards: Shards::prepare(&link).await?,
                 cold: Cold::prepare(&link).await?,
                 landed: Landed::prepare(&link).await?,
+                floors: Floors::default(),
                 limiter: Limiter::new(config.max_commits.get()),
                 registry: CassandraRegistry::prepare(&link).await?,
                 metrics: Metrics::default(),
@@ -151,15 +155,20 @@ impl ShardStore for CassandraStore {
     }
 
     async fn holds(&self, lease: &Lease) -> Result<bool, StoreError> {
-        self.inner.shards.holds(&self.inner.link, lease).await
+        let holds = self.inner.shards.holds(&self.inner.link, lease).await?;
+        if !holds {
+            self.inner.floors.end(lease);
+        }
+        Ok(holds)
     }
 
     fn is_shared(&self) -> bool {
         true
     }
 
-    /// Does nothing: whoever takes the next lease does not wait for this one to end.
-    async fn release(&self, _lease: &Lease) -> Result<(), StoreError> {
+    /// Writes nothing: whoever takes the next lease does not wait for this one to end.
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.inner.floors.end(lease);
         Ok(())
     }
 
@@ -196,7 +205,7 @@ impl ShardStore for CassandraStore {
             from,
             to,
         };
-        self.inner.shards.scan(&self.inner.link, range, limit).await
+        self.inner.scan(range, limit).await
     }
 
     async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {

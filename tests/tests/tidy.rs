@@ -81,7 +81,11 @@ const NAMES: [(&str, &[&str]); 9] = [
     ("rusqlite", &["storage/src/visibility/embedded"]),
     (
         "scylla",
-        &["storage/src/cassandra", "storage/src/visibility/cassandra"],
+        &[
+            "storage/src/cassandra",
+            "storage/src/visibility/cassandra",
+            "storage/tests/cassandra",
+        ],
     ),
     ("axum", &["frontend/src/http"]),
 ];

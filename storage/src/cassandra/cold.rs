@@ -71,6 +71,8 @@ pub(super) struct Plan {
     pub(super) hot: BTreeMap<(i8, Bytes), Option<Bytes>>,
     /// Debts whose rows this batch removes.
     pub(super) paid: Vec<Bytes>,
+    /// What the fence's row is to have of [`super::floors`].
+    pub(super) floors: Option<Bytes>,
     /// Rows of `run_data`, by partition.
     cold: BTreeMap<Bytes, Vec<ColdRow>>,
     debts: Vec<Bytes>,
@@ -86,10 +88,11 @@ struct ColdRow {
 }
 
 /// Divides a batch into what its conditional statement carries and what is written before it.
-pub(super) fn plan(lease: &Lease, batch: Batch, paid: Vec<Bytes>) -> Plan {
+pub(super) fn plan(lease: &Lease, batch: Batch, paid: Vec<Bytes>, floors: Option<Bytes>) -> Plan {
     let mut plan = Plan {
         hot: BTreeMap::new(),
         paid,
+        floors,
         cold: BTreeMap::new(),
         debts: Vec::new(),
         mark: Mark::new(lease, batch.number),

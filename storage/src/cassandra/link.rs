@@ -197,6 +197,11 @@ impl Link {
 }
 
 impl Deadline {
+    /// Waits for the future until the deadline.
+    pub(crate) async fn bound<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout_at(self.at, future).await.ok()
+    }
+
     /// Waits before another attempt; false when there is no time for one.
     pub(crate) async fn pause(&mut self) -> bool {
         let now = Instant::now();

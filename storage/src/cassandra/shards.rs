@@ -3,8 +3,8 @@
 //! # Tombstones
 //!
 //! Ready tasks, wake-ups and outbox rows live for seconds, and each leaves a tombstone that a scan walks over.
-//! Scans are therefore never read as one range if that fails: Cassandra refuses a read that meets too many
-//! tombstones, and then the range is halved until each half is read ([`Range::halves`]).
+//! Where rows go from the beginning of their table a scan begins above them ([`super::floors`]). Cassandra refuses
+//! a read that meets too many tombstones all the same; then the range is halved until each half is read.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use proto::ids::{NodeId, ShardId};
@@ -19,6 +19,7 @@ use super::{
     Inner, KEY_MAX, OpenError,
     cold::{self, Plan},
     config::SerialLevel,
+    floors::NO_ROW,
     landed::EPOCHS,
     link::{Deadline, Link, profile},
     rows::{Answer, Conditional, Found, answer, own, rows, signed, typed, unsigned},
@@ -45,6 +46,7 @@ pub(super) struct Shards {
     delete: PreparedStatement,
     take: PreparedStatement,
     advance: PreparedStatement,
+    advance_floors: PreparedStatement,
     conditional: ExecutionProfileHandle,
 }
 
@@ -62,7 +64,7 @@ impl Shards {
         let rows = i32::try_from(PAGE_ROWS).unwrap_or(i32::MAX);
         let mut select_fence = link
             .prepare(
-                "SELECT epoch, number, owner FROM ks.shard WHERE shard = ? LIMIT 1",
+                "SELECT epoch, number, owner, floors FROM ks.shard WHERE shard = ? LIMIT 1",
                 1,
             )
             .await?;
@@ -76,7 +78,7 @@ impl Shards {
                 .await?,
             select_fence,
             select_epoch: link
-                .prepare("SELECT epoch FROM shard WHERE shard = ? LIMIT 1", 1)
+                .prepare("SELECT epoch FROM ks.shard WHERE shard = ? LIMIT 1", 1)
                 .await?,
             range: link
                 .prepare(
@@ -104,6 +106,12 @@ impl Shards {
                 .await?,
             advance: link
                 .prepare("UPDATE ks.shard SET number = ? WHERE shard = ? IF epoch = ? AND number = ?", rows)
+                .await?,
+            advance_floors: link
+                .prepare(
+                    "UPDATE ks.shard SET number = ?, floors = ? WHERE shard = ? IF epoch = ? AND number = ?",
+                    rows,
+                )
                 .await?,
             conditional: profile(link.config(), true)
                 .into_handle_with_label("conditional".to_owned()),
@@ -212,11 +220,16 @@ impl Shards {
         deadline: &mut Deadline,
     ) -> Result<Stored, StoreError> {
         let result = rows(link.execute(&self.select_fence, (id(shard),), deadline).await?)?;
-        let row = typed::<(Option<i64>, Option<i64>, Option<String>)>(&result)?
+        let row = typed::<(Option<i64>, Option<i64>, Option<String>, Option<&[u8]>)>(&result)?
             .into_iter()
             .next();
-        let (epoch, batch, owner) = row.unwrap_or_default();
-        Ok(Stored { epoch, batch, owner })
+        let (epoch, batch, owner, floors) = row.unwrap_or_default();
+        Ok(Stored {
+            epoch,
+            batch,
+            owner,
+            floors: own(floors.unwrap_or_default()),
+        })
     }
 
     /// Adds what the batch writes in the shard's partition.
@@ -238,6 +251,7 @@ struct Stored {
     epoch: Option<i64>,
     batch: Option<i64>,
     owner: Option<String>,
+    floors: Bytes,
 }
 
 impl Stored {
@@ -246,6 +260,7 @@ impl Stored {
             epoch: row.bigint("epoch"),
             batch: row.bigint("number"),
             owner: row.text("owner").map(str::to_owned),
+            floors: Bytes::new(),
         })
     }
 
@@ -258,6 +273,25 @@ impl Stored {
 }
 
 impl Inner {
+    /// Reads rows in order, from the floor on if there is one.
+    pub(super) async fn scan(&self, range: Range<'_>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let (from, learning) = self.floors.scan(range.shard, range.table, range.from);
+        let range = Range { from: &from, ..range };
+        let found = self.shards.scan(&self.link, range, limit).await;
+        if let Some(learning) = learning {
+            let lowest = match &found {
+                Ok(rows) => match rows.first() {
+                    Some(row) => Some(&*row.key),
+                    None if range.to.is_none() && limit > 0 => Some(&NO_ROW[..]),
+                    None => None,
+                },
+                Err(_) => None,
+            };
+            self.floors.scanned(learning, lowest);
+        }
+        found
+    }
+
     pub(super) async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
         let mut deadline = self.link.deadline();
         let name = format!("{}/{}/{:x}", owner.name, owner.generation, nonce());
@@ -265,7 +299,7 @@ impl Inner {
             let stored = self.shards.fence(&self.link, shard, &mut deadline).await?;
             if stored.owner.as_deref() == Some(&name) {
                 // An attempt that was not answered had been applied.
-                return self.taken(stored.fence().lease(shard)).await;
+                return self.taken(stored.fence().lease(shard), &stored.floors).await;
             }
             let next = stored.fence().next_epoch();
             let mut statement = Conditional::new(&self.shards.conditional);
@@ -282,7 +316,7 @@ impl Inner {
             match self.link.batch(&statement.batch, statement.values).await {
                 Ok(result) => {
                     if let Answer::Applied = answer(result)? {
-                        return self.taken(next.lease(shard)).await;
+                        return self.taken(next.lease(shard), &stored.floors).await;
                     }
                 }
                 Err(error) => self.link.after(&error, &mut deadline).await?,
@@ -290,7 +324,8 @@ impl Inner {
         }
     }
 
-    async fn taken(&self, lease: Lease) -> Result<Lease, StoreError> {
+    async fn taken(&self, lease: Lease, floors: &[u8]) -> Result<Lease, StoreError> {
+        self.floors.begin(&lease, floors);
         self.settle_debts(&lease).await?;
         Ok(lease)
     }
@@ -322,11 +357,14 @@ impl Inner {
             )));
         }
         let number = batch.number;
-        let plan = cold::plan(lease, batch, self.cold.paid(lease.shard));
         let mut deadline = self.link.deadline();
-        let Some(permit) = self.limiter.enter().await else {
-            return Err(CommitError::GaveUp("store has stopped".to_owned()));
+        let Some(permit) = deadline.bound(self.limiter.enter()).await.flatten() else {
+            return Err(CommitError::GaveUp(
+                "too many commits wait for Cassandra".to_owned(),
+            ));
         };
+        let floors = self.floors.written(lease, &batch);
+        let plan = cold::plan(lease, batch, self.cold.paid(lease.shard), floors);
         let begun = tokio::time::Instant::now();
         let verdict = match self.cold.write(&self.link, &plan, &mut deadline).await {
             Ok(()) => self.settle(lease, number, &plan, &mut deadline).await,
@@ -336,10 +374,14 @@ impl Inner {
         self.limiter.leave(permit, answered.then(|| begun.elapsed()));
         if verdict.is_ok() {
             self.landed.note(lease, number);
+            if let Some(floors) = &plan.floors {
+                self.floors.stored(lease, floors.clone());
+            }
             self.cold
                 .landed(&self.link, lease.shard, &plan, &mut deadline)
                 .await;
         } else {
+            self.floors.end(lease);
             self.cold.not_landed(lease.shard, plan.paid);
         }
         verdict
@@ -356,9 +398,14 @@ impl Inner {
         loop {
             let mut statement = Conditional::new(&self.shards.conditional);
             let before = signed(number.wrapping_sub(1));
-            let values = (signed(number), id(lease.shard), signed(lease.epoch), before);
+            let (after, shard, epoch) = (signed(number), id(lease.shard), signed(lease.epoch));
             // First: the driver routes the batch by it.
-            statement.push(&self.shards.advance, values);
+            if let Some(floors) = plan.floors.clone() {
+                let values = (after, floors, shard, epoch, before);
+                statement.push(&self.shards.advance_floors, values);
+            } else {
+                statement.push(&self.shards.advance, (after, shard, epoch, before));
+            }
             self.shards.writes(&mut statement, lease.shard, plan);
             match self.link.batch(&statement.batch, statement.values).await {
                 Ok(result) => match answer(result).map_err(|error| gave_up(&error))? {

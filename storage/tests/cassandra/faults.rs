@@ -186,8 +186,23 @@ async fn outage(proxy: &Proxy, store: &CassandraStore, lease: &Lease, number: u6
             tokio::spawn(async move { store.load(SHARD, Table::Run, b"k").await })
         })
         .collect();
+    // More than may be in flight: those that wait for their turn are bounded as well.
+    let others: Vec<_> = (100..100 + CALLS as u64)
+        .map(|shard| {
+            let store = store.clone();
+            let lease = Lease {
+                shard: ShardId(u32::try_from(shard).unwrap()),
+                ..lease.clone()
+            };
+            tokio::spawn(async move { store.commit(&lease, batch(1, "v")).await })
+        })
+        .collect();
     let refused = store.commit(lease, batch(number, "v")).await;
     assert!(matches!(refused, Err(CommitError::GaveUp(_))), "{refused:?}");
+    for other in others {
+        let refused = other.await.unwrap();
+        assert!(matches!(refused, Err(CommitError::GaveUp(_))), "{refused:?}");
+    }
     for read in reads {
         assert!(read.await.unwrap().is_err());
     }

@@ -7,6 +7,7 @@
 mod faults;
 mod proxy;
 mod server;
+mod tombstones;
 mod visibility;
 
 use server::Keyspace;

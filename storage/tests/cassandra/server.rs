@@ -15,6 +15,8 @@ use perdure_storage::{
     suite::{Backend, Store},
 };
 
+use scylla::client::{session::Session, session_builder::SessionBuilder};
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// An empty keyspace.
@@ -31,12 +33,22 @@ pub(crate) fn address() -> SocketAddr {
         .expect("an address and a port")
 }
 
+/// A plain session, for what Cassandra says of itself.
+pub(crate) async fn session(address: SocketAddr) -> Session {
+    let builder = SessionBuilder::new().known_node(address.to_string());
+    builder.build().await.unwrap()
+}
+
 impl Keyspace {
     pub(crate) fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self {
             name: format!("perdure_{}_{number}", std::process::id()),
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// How the keyspace is reached through `address`.
