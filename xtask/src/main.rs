@@ -6,11 +6,12 @@
     reason = "a command line tool speaks on the terminal"
 )]
 
+mod cassandra;
 mod cluster;
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::Instant,
@@ -29,7 +30,7 @@ const USAGE: &str = "cargo xtask TASK
   abuse     only the clients that misbehave; further arguments go to it
   chaos     only the crashes under load; further arguments go to it
   cassandra-suite
-            only the storage suite on a real Cassandra node
+            only what runs on a real Cassandra node: the storage suite, the example order and scenarios
   cassandra start real Cassandra nodes, as many as the first argument says, until ENTER is pressed; on port 9042,
             or the one that the second argument says";
 
@@ -47,8 +48,8 @@ fn main() -> ExitCode {
         "sdk" => build().and_then(|()| sdk(&rest)),
         "abuse" => build().and_then(|()| program("abuse", &rest)),
         "chaos" => build().and_then(|()| program("chaos", &rest)),
-        "cassandra-suite" => cassandra_suite(),
-        "cassandra" => cassandra(&rest),
+        "cassandra-suite" => cassandra::suite(),
+        "cassandra" => cassandra::by_hand(&rest),
         "cluster" => cluster::run(&rest),
         _ => Err(USAGE.to_owned()),
     };
@@ -76,7 +77,7 @@ fn verify() -> Result<(), String> {
 
 fn test() -> Result<(), String> {
     // First, as it wants most of the machine: what is missing is said at once.
-    cassandra_suite()?;
+    cassandra::suite()?;
     cargo(&["test", "--workspace", "--locked"])?;
     simulate()?;
     replay()?;
@@ -121,7 +122,12 @@ fn compare(script: &str, args: &[String]) -> Result<(), String> {
     let server = server_binary().display().to_string();
     let ours =
         format!("{server} server start-dev --headless --ip 127.0.0.1 --port {{port}} --log-level error");
-    run(python(script)?.args(["--b", &ours]).args(args))
+    compare_with(&ours, script, args)
+}
+
+/// Runs such a script with the server that the command starts.
+fn compare_with(ours: &str, script: &str, args: &[String]) -> Result<(), String> {
+    run(python(script)?.args(["--b", ours]).args(args))
 }
 
 fn sdk(args: &[String]) -> Result<(), String> {
@@ -174,66 +180,26 @@ fn program(name: &str, args: &[String]) -> Result<(), String> {
     cargo(&all)
 }
 
-/// Runs the tests of the store on Cassandra, with a real node that is theirs alone.
-fn cassandra_suite() -> Result<(), String> {
-    let data = target().join("cassandra/suite");
-    let cluster = launcher::Cluster::start(&target(), &data, &launcher::Options::default())
-        .map_err(|error| error.to_string())?;
-    let address = cluster.addresses().first().copied();
-    let address = address.ok_or("Cassandra has started no node")?;
-    let mut test = Command::new(cargo_program());
-    test.args([
-        "test",
-        "--locked",
-        "--package",
-        "perdure-storage",
-        "--features",
-        "cassandra-tests",
-        "--lib",
-        "--test",
-        "cassandra",
-    ]);
-    run(test
-        .env("PERDURE_CASSANDRA", address.to_string())
-        .current_dir(root()))
-}
-
-/// Runs Cassandra nodes by hand.
-fn cassandra(args: &[String]) -> Result<(), String> {
-    let nodes = args.first().map_or(Ok(1), |count| count.parse());
-    let nodes = nodes.map_err(|_| format!("cassandra wants a number of nodes\n\n{USAGE}"))?;
-    let port = args.get(1).map_or(Ok(9042), |port| port.parse());
-    let port = port.map_err(|_| format!("cassandra wants a port\n\n{USAGE}"))?;
-    let options = launcher::Options {
-        nodes,
-        port,
-        ..launcher::Options::default()
-    };
-    let data = target().join(format!("cassandra/by-hand-{port}"));
-    let cluster = launcher::Cluster::start(&target(), &data, &options).map_err(|error| error.to_string())?;
-    println!("Cassandra answers on {:?}; ENTER stops it.", cluster.addresses());
-    let mut line = String::new();
-    std::io::stdin()
-        .read_line(&mut line)
-        .map_err(|error| format!("read from the terminal: {error}"))?;
-    Ok(())
-}
-
 /// What the README's first command does after the build: a server with no settings, and a workflow on it.
 fn order() -> Result<(), String> {
     build()?;
-    let mut example = python("../../examples/order.py")?;
     let data = env::temp_dir().join(format!("perdure-order-{}", std::process::id()));
-    let mut server = Command::new(server_binary())
-        .args(["server", "--data-dir"])
-        .arg(&data)
-        .spawn()
-        .map_err(|error| format!("start server: {error}"))?;
-    let example = run(&mut example);
-    let stopped = stop(&mut server);
+    let done = order_on("127.0.0.1:7233", &["--data-dir".as_ref(), data.as_os_str()]);
     // Only a folder of this run's own; a leftover in the temporary folder harms nobody.
     let _ = std::fs::remove_dir_all(&data);
-    example.and(stopped)
+    done
+}
+
+/// Starts the server with these options, runs the example on it and stops it.
+fn order_on(address: &str, options: &[&OsStr]) -> Result<(), String> {
+    let mut example = python("../../examples/order.py")?;
+    let mut server = Command::new(server_binary())
+        .args(["server", "--listen", address])
+        .args(options)
+        .spawn()
+        .map_err(|error| format!("start server: {error}"))?;
+    let example = run(example.args(["--address", address]));
+    example.and(stop(&mut server))
 }
 
 /// Asks the server to stop and waits for it.
