@@ -9,6 +9,7 @@ use std::{
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
 use engine::limits::Limits;
+use futures::{StreamExt, TryStreamExt, stream};
 use matching::handle::{Ended as QueueEnded, QueueHandle, QueueNotice};
 use prost::Message;
 use proto::ids::{NodeId, QueueKey, ShardId};
@@ -52,6 +53,9 @@ const RETRY: Duration = Duration::from_millis(200);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 /// A shard that stands for this long has not fallen before.
 const FALLS_FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// Shards that are taken up at the same time when a node starts: a lease is some round trips to the store.
+const TAKEN_AT_ONCE: usize = 16;
 
 /// What a node is made of.
 pub struct Parts {
@@ -130,12 +134,14 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         quarantine: Mutex::default(),
     });
     let shards: Vec<_> = router.0.map.shards().collect();
-    for shard in shards {
-        keeper
-            .take_up(shard)
-            .await
-            .map_err(|error| StartError::Shard(shard, error))?;
-    }
+    let taken = stream::iter(shards).map(|shard| {
+        let keeper = &keeper;
+        async move {
+            let taken = keeper.take_up(shard).await;
+            taken.map_err(|error| StartError::Shard(shard, error))
+        }
+    });
+    taken.buffer_unordered(TAKEN_AT_ONCE).try_collect::<()>().await?;
     let watch = tokio::spawn(Arc::clone(&keeper).run(ended_rx, notices_rx));
     Ok(Host {
         router,
