@@ -95,6 +95,8 @@ pub enum Input {
     Check,
     /// The store says whether the lease is held.
     Proved(Result<bool, StoreError>),
+    /// Some queues have lost their tickets: announce again whatever waits.
+    QueuesMoved,
     Tick,
     /// The messages that were waiting are handled: commit what they left.
     Flush,
@@ -129,8 +131,9 @@ pub enum Scan {
     Wakeups { from: Bytes, until: Timestamp },
     /// All ready tasks from this key on, when the shard starts.
     AllReady { from: Bytes },
-    /// All ready tasks from this key on, to announce again those whose tickets may be lost.
-    Sweep { from: Bytes },
+    /// All ready tasks from this key on, to announce again those whose tickets may be lost: those that have waited
+    /// for long, or `all`.
+    Sweep { from: Bytes, all: bool },
     /// One queue's ready tasks from this key on.
     Ready {
         queue: QueueKey,

@@ -130,7 +130,7 @@ impl Shard {
                     .recover(rows, out)
                     .map(|next| out.extend(next.map(Output::Scan)))
             }
-            Scan::Sweep { .. } => self.ready.swept(rows, now, out),
+            Scan::Sweep { all, .. } => self.ready.swept(rows, all, now, out),
             Scan::Ready { queue, limit, .. } => self.ready.scanned(queue, limit, rows, out),
             Scan::Outbox { .. } => self.indexing.scanned(rows, out),
         };

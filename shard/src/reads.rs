@@ -51,7 +51,7 @@ pub async fn scan(store: &dyn ShardStore, shard: ShardId, wanted: &Scan) -> Resu
     match wanted {
         // Beyond the wanted time one more row tells when to read again.
         Scan::Wakeups { from, .. } => store.scan(shard, Table::Wakeup, from, None, SCAN_ROWS_MAX).await,
-        Scan::AllReady { from } | Scan::Sweep { from } => {
+        Scan::AllReady { from } | Scan::Sweep { from, .. } => {
             store.scan(shard, Table::Ready, from, None, SCAN_ROWS_MAX).await
         }
         Scan::Ready { queue, from, limit } => {

@@ -74,7 +74,18 @@ impl ReadyTasks {
     pub(crate) fn begin_sweep(&mut self, out: &mut Vec<Output>) {
         self.next_sweep = None;
         self.found = false;
-        out.push(Output::Scan(Scan::Sweep { from: Bytes::new() }));
+        out.push(Output::Scan(Scan::Sweep {
+            from: Bytes::new(),
+            all: false,
+        }));
+    }
+
+    /// Queues have lost their tickets, nobody knows which: reads the tasks that wait and announces all.
+    pub(crate) fn sweep_all(&mut self, out: &mut Vec<Output>) {
+        out.push(Output::Scan(Scan::Sweep {
+            from: Bytes::new(),
+            all: true,
+        }));
     }
 
     /// Announces those again that have waited long enough for their tickets to be lost. Their queue ignores the
@@ -82,6 +93,7 @@ impl ReadyTasks {
     pub(crate) fn swept(
         &mut self,
         rows: Vec<Row>,
+        all: bool,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Result<(), codec::Malformed> {
@@ -94,24 +106,25 @@ impl ReadyTasks {
                 // Its tasks come as it gives credit, which it is asked for again; go on behind them.
                 let from = codec::after_prefix(&codec::ready_prefix(&queue));
                 held.tell(queue, out);
-                return self.end_sweep(from, now, out);
+                return self.end_sweep(from, all, now, out);
             }
             next = Some(after(&row.key));
-            if Timestamp::from_nanos(task.scheduled_time) + QUIET <= now {
+            if all || Timestamp::from_nanos(task.scheduled_time) + QUIET <= now {
                 out.push(Output::announce(queue, run, task));
             }
         }
-        self.end_sweep(next.filter(|_| full), now, out)
+        self.end_sweep(next.filter(|_| full), all, now, out)
     }
 
     fn end_sweep(
         &mut self,
         next: Option<Bytes>,
+        all: bool,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Result<(), codec::Malformed> {
         if let Some(from) = next {
-            out.push(Output::Scan(Scan::Sweep { from }));
+            out.push(Output::Scan(Scan::Sweep { from, all }));
         } else if std::mem::take(&mut self.found) {
             self.next_sweep = Some(now + self.interval);
             self.interval = (self.interval * 2).min(SWEEP_LAST);
@@ -445,5 +458,24 @@ mod tests {
             assert!(told * 100 >= count * 98, "{told} were told of {count}");
         }
         assert!(out.len() < 500, "{} messages for {HELD} tasks", out.len());
+    }
+
+    #[test]
+    fn when_queues_have_lost_their_tickets_even_young_tasks_are_announced_again() {
+        let (mut ready, mut out) = (ReadyTasks::default(), Vec::new());
+        let now = Timestamp::from_nanos(100);
+        ready.sweep_all(&mut out);
+        let Some(Output::Scan(Scan::Sweep { all, .. })) = out.pop() else {
+            panic!("nothing is read")
+        };
+        ready
+            .swept(rows(90..100), all, now, &mut out)
+            .expect("rows of ours");
+        assert_eq!(announced(&out), 10);
+        out.clear();
+        ready
+            .swept(rows(90..100), false, now, &mut out)
+            .expect("rows of ours");
+        assert_eq!(announced(&out), 0, "none has waited for long");
     }
 }

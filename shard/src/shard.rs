@@ -216,6 +216,7 @@ impl Shard {
             Input::Credit { queue, free } => self.ready.credit(queue, free, out),
             Input::Namespaces(namespaces) => self.namespaces = namespaces,
             Input::QueueMoved { queue } => self.ready.announce_again(queue, out),
+            Input::QueuesMoved => self.ready.sweep_all(out),
             Input::Tick => self.tick(now, out),
             Input::Flush => self.flush(now, out),
             Input::Check => self.check_lease(now, out),
