@@ -2,7 +2,7 @@
 //!
 //! The package is found through `cargo metadata`, so no .proto file of the API is copied into this tree, and
 //! compiled by protox, so no `protoc` is needed. The descriptor set keeps `google.api.http` for reflection
-//! and the HTTP gateway.
+//! and the HTTP gateway. The words between nodes are our own and stand in `node`.
 
 use std::{
     env,
@@ -19,17 +19,22 @@ const ROOTS: &[&str] = &[
     "google/rpc/status.proto",
 ];
 
+/// What nodes say to each other: not of the API, so reflection does not show it.
+const NODE: &str = "perdure/node/v1/node.proto";
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../Cargo.lock");
+    println!("cargo::rerun-if-changed=node");
     let protos = protos_folder()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let mut compiler = protox::Compiler::new([protos.join("api_upstream"), protos])?;
+    let mut compiler = protox::Compiler::new([protos.join("api_upstream"), protos, PathBuf::from("node")])?;
     compiler.include_imports(true);
     for root in ROOTS {
         compiler.open_file(root)?;
     }
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    compiler.open_file(NODE)?;
     generate(compiler.file_descriptor_set(), &out)
 }
 
@@ -49,6 +54,7 @@ fn generate(descriptors: tonic_prost_build::FileDescriptorSet, out: &Path) -> Re
         // A payload is a slice of the request's buffer, never copied on decode.
         .bytes(".temporal.api.common.v1.Payload.data")
         .bytes(".temporal.api.common.v1.DataBlob.data")
+        .bytes(".perdure.node.v1.Frame.body")
         // Without these an event takes 2 KiB whatever it holds.
         .boxed(".temporal.api.history.v1.HistoryEvent.attributes")
         .boxed(".temporal.api.command.v1.Command.attributes")

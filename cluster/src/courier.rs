@@ -23,16 +23,14 @@ use proto::{
     },
     time::Timestamp,
 };
-use shard::{
-    courier::Courier,
-    input::{Input, Refusal},
-};
+use shard::{courier::Courier, input::Refusal};
 use storage::{batch::HistoryKey, shard::HistoryRange, visibility::Update};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::{
     indexer::Indexer,
     router::{AskError, Router, RunTarget, is_not_found},
+    rpc::Hint,
 };
 
 /// Deliveries that are made at the same time.
@@ -77,24 +75,15 @@ impl NodeCourier {
                     QueueRefusal::StickyWorkerUnavailable => Refusal::StickyWorkerUnavailable,
                     QueueRefusal::Draining => Refusal::Draining,
                 };
-                let task = ready_task(&queue, &ticket);
-                self.router.tell(
-                    ticket.shard,
-                    Input::Refused {
-                        queue,
-                        run: ticket.run,
-                        task,
-                        why,
-                    },
-                );
+                self.router.refuse(queue, &ticket, why);
             }
-            Notice::Credit { shard, free } => self.router.tell(shard, Input::Credit { queue, free }),
+            Notice::Credit { shard, free } => self.router.tell(shard, Hint::Credit { shard, queue, free }),
             Notice::Idle => self.router.0.queues.drop_idle(&queue),
         }
     }
 }
 
-fn ready_task(queue: &QueueKey, ticket: &Ticket) -> ReadyTask {
+pub(crate) fn ready_task(queue: &QueueKey, ticket: &Ticket) -> ReadyTask {
     ReadyTask {
         kind: match queue.kind {
             TaskKind::Workflow => ReadyKind::Workflow,
@@ -121,27 +110,11 @@ impl Courier for NodeCourier {
             durable,
             priority: Priority::from_key(i32::from(task.priority)),
         };
-        let Ok(handle) = self.router.queue(&queue) else {
-            return;
-        };
-        if let Err(error) = handle.announce(ticket) {
-            for ticket in error.tickets {
-                let refused = Input::Refused {
-                    queue: queue.clone(),
-                    run: ticket.run,
-                    task: task.clone(),
-                    why: Refusal::Full,
-                };
-                self.router.tell(shard, refused);
-            }
-        }
+        self.router.announce(queue, ticket);
     }
 
     fn held_back(&self, shard: ShardId, queue: QueueKey, count: u64, oldest: Timestamp) {
-        if let Ok(handle) = self.router.queue(&queue) {
-            // Said again with the next ticket that is held back.
-            let _ = handle.held_back(shard, count, oldest);
-        }
+        self.router.held_back(shard, queue, count, oldest);
     }
 
     fn deliver(&self, from: RunKey, delivery: Box<Delivery>) {

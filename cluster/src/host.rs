@@ -1,26 +1,16 @@
-//! Host: runs shards and queues on arbiters, and takes a shard up again when its actor is gone.
+//! Host: starts and stops what a node is made of: actor threads, shards, queues, and who sees to them.
 
 use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, RwLock},
+    time::Duration,
 };
 
-use actix_rt::{Arbiter, ArbiterHandle, System};
 use engine::limits::Limits;
-use futures::{StreamExt, TryStreamExt, stream};
-use matching::handle::{Ended as QueueEnded, QueueHandle, QueueNotice};
+use futures::future::join_all;
+use membership::view::View;
 use prost::Message;
-use proto::ids::{NodeId, QueueKey, ShardId};
-use shard::{
-    actor::{Ended, Hooks},
-    handle::ShardHandle,
-    input::Input,
-    namespaces::Namespaces,
-    output::AskError,
-    shard::Setup,
-};
+use proto::ids::{NodeId, ShardId};
+use shard::{namespaces::Namespaces, output::AskError};
 use storage::{
     counted::{CountedIndex, CountedStore},
     error::StoreError,
@@ -29,33 +19,35 @@ use storage::{
     visibility::VisibilityIndex,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    net::TcpListener,
+    sync::{broadcast, mpsc, watch},
     task::JoinSet,
+    time::{Instant, timeout_at},
 };
 
 use crate::{
+    aside::{self, Aside},
     config::Config,
     courier::NodeCourier,
+    holdings::Holdings,
     indexer::Indexer,
+    keeper::Keeper,
     map::ShardMap,
     metrics::NodeMetrics,
-    quarantine::Quarantine,
-    router::{Inner, Router, now},
+    peers::Peers,
+    placement::Placement,
+    queues::Queues,
+    router::{Inner, Router},
+    rpc::service,
+    threads::Threads,
 };
 
 /// Where the shard map stands in the registry.
 const MAP_KEY: &[u8] = b"shard-map";
 /// Notices of queues that wait for the courier.
 const NOTICES_MAX: usize = 10_000;
-/// How long until a shard that could not be taken up is tried again.
-const RETRY: Duration = Duration::from_millis(200);
-/// How long a shard that falls again and again waits at most.
-const RETRY_LAST: Duration = Duration::from_secs(5);
-/// A shard that stands for this long has not fallen before.
-const FALLS_FORGOTTEN: Duration = Duration::from_secs(30);
-
-/// Shards that are taken up at the same time when a node starts: a lease is some round trips to the store.
-const TAKEN_AT_ONCE: usize = 16;
+/// News of other nodes that wait for whoever keeps copies; who lags further behind reads everything.
+const NEWS_MAX: usize = 256;
 
 /// What a node is made of.
 pub struct Parts {
@@ -65,6 +57,11 @@ pub struct Parts {
     pub visibility: Arc<dyn VisibilityIndex>,
     pub config: Config,
     pub namespaces: Namespaces,
+    /// Who is in the cluster, as the agent of membership tells; [`crate::placement::alone`] without one. When the
+    /// sender is gone it stays as it is.
+    pub view: watch::Receiver<Arc<View>>,
+    /// Where other nodes call this one, as its profile says; `None` if nobody does.
+    pub peers: Option<TcpListener>,
     pub seed: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
 }
 
@@ -90,24 +87,25 @@ impl From<StoreError> for StartError {
 /// A running node.
 pub struct Host {
     router: Router,
-    system: System,
-    thread: Option<std::thread::JoinHandle<()>>,
+    threads: Threads,
+    thread: std::thread::JoinHandle<()>,
     keeper: Arc<Keeper>,
-    watch: tokio::task::JoinHandle<()>,
+    /// What runs beside the actors. Ends with the host.
+    tasks: JoinSet<()>,
+    /// Answers other nodes, to the last.
+    service: JoinSet<()>,
 }
 
-/// Starts a node: reads or makes the shard map and takes up every shard. Needs a tokio runtime.
+/// Starts a node: reads or makes the shard map and takes up the shards that belong to it, from other nodes in good
+/// order. Needs a tokio runtime.
 pub async fn start(parts: Parts) -> Result<Host, StartError> {
     let map = shard_map(&*parts.registry, parts.config.shards.get()).await?;
-    let (system, arbiters, thread) = start_arbiters(parts.config.actor_threads.get())?;
+    let (threads, thread) = Threads::start(parts.config.actor_threads.get()).map_err(StartError::Threads)?;
     let (notices, notices_rx) = mpsc::channel(NOTICES_MAX);
-    let queues = Queues {
-        handles: RwLock::default(),
-        arbiters: arbiters.clone(),
-        config: Arc::new(parts.config.matching.clone()),
-        notices,
-        rates: RwLock::default(),
-    };
+    let (ended, ended_rx) = mpsc::channel(map.ranges.len().max(1) * 2);
+    let strayed = Arc::new(Aside::strayed());
+    let mut view = parts.view;
+    let placement = Placement::new(Arc::clone(&view.borrow_and_update()));
     let metrics = NodeMetrics::default();
     let router = Router(Arc::new(Inner {
         node: parts.node,
@@ -116,40 +114,61 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         registry: parts.registry,
         visibility: Arc::new(CountedIndex::new(parts.visibility, Arc::clone(&metrics.store))),
         shards: watch::Sender::new(Arc::default()),
-        queues,
+        holdings: Holdings::default(),
+        queues: Queues::new(threads.clone(), Arc::new(parts.config.matching), notices),
+        placement: watch::Sender::new(Arc::new(placement)),
+        peers: Peers::new(aside::returned(Arc::clone(&strayed))),
+        lent: Aside::lent(),
+        strayed,
+        news: broadcast::Sender::new(NEWS_MAX),
         namespaces: RwLock::new(parts.namespaces),
         metrics,
     }));
     let indexer = Indexer::start(router.clone());
-    let courier = Arc::new(NodeCourier::new(router.clone(), indexer));
-    let (ended, ended_rx) = mpsc::channel(router.0.map.ranges.len().max(1) * 2);
     let keeper = Arc::new(Keeper {
         router: router.clone(),
-        arbiters,
-        courier,
+        threads: threads.clone(),
+        courier: Arc::new(NodeCourier::new(router.clone(), indexer)),
         config: Arc::new(parts.config.shard),
         limits: Arc::new(Limits::default()),
         seed: parts.seed,
         ended,
         quarantine: Mutex::default(),
     });
-    let shards: Vec<_> = router.0.map.shards().collect();
-    let taken = stream::iter(shards).map(|shard| {
-        let keeper = &keeper;
-        async move {
-            let taken = keeper.take_up(shard).await;
-            taken.map_err(|error| StartError::Shard(shard, error))
-        }
-    });
-    taken.buffer_unordered(TAKEN_AT_ONCE).try_collect::<()>().await?;
-    let watch = tokio::spawn(Arc::clone(&keeper).run(ended_rx, notices_rx));
-    Ok(Host {
-        router,
-        system,
-        thread: Some(thread),
-        keeper,
-        watch,
-    })
+    let mut host = Host {
+        router: router.clone(),
+        threads,
+        thread,
+        keeper: Arc::clone(&keeper),
+        tasks: JoinSet::new(),
+        service: JoinSet::new(),
+    };
+    if let Some(listener) = parts.peers {
+        host.service.spawn(service::serve(listener, router.clone()));
+    }
+    host.tasks.spawn(follow(view, router.clone()));
+    host.tasks.spawn(aside::announce_overdue(router));
+    keeper
+        .begin()
+        .await
+        .map_err(|(shard, error)| StartError::Shard(shard, error))?;
+    host.tasks.spawn(keeper.run(ended_rx, notices_rx));
+    Ok(host)
+}
+
+/// Lets the placement follow the views.
+async fn follow(mut view: watch::Receiver<Arc<View>>, router: Router) {
+    while view.changed().await.is_ok() {
+        let view = Arc::clone(&view.borrow_and_update());
+        let placement = Arc::new(Placement::new(view));
+        router.0.placement.send_if_modified(|known| {
+            let changed = known.view() != placement.view();
+            if changed {
+                *known = placement;
+            }
+            changed
+        });
+    }
 }
 
 impl Host {
@@ -166,37 +185,62 @@ impl Host {
         }
     }
 
-    /// Lets a shard go, for another node to take up: what it has taken is made durable and its lease released.
-    /// Calls that come meanwhile wait in the router for its next owner.
-    pub async fn release(&self, id: ShardId) -> Result<(), AskError> {
-        let handle = self.router.0.shards.borrow().get(&id).cloned();
-        let Some(handle) = handle else { return Ok(()) };
-        let drained = handle.drain().await;
-        self.router.0.shards.send_modify(|shards| {
-            let mut next: HashMap<ShardId, ShardHandle> = (**shards).clone();
-            next.remove(&id);
-            *shards = Arc::new(next);
-        });
-        drained
+    /// Waits until the other nodes have all shards of this one, which has said that it leaves, or until the time is
+    /// over; at once if there is nobody to take them. Returns how many are left. Calls go on meanwhile.
+    pub async fn hand_over(&self, within: Duration) -> usize {
+        let give_up = Instant::now() + within;
+        let mut shards = self.router.0.shards.subscribe();
+        let mut placement = self.router.0.placement.subscribe();
+        loop {
+            let left = shards.borrow_and_update().len();
+            if left == 0 || !placement.borrow_and_update().has_takers() {
+                return left;
+            }
+            let change = async {
+                tokio::select! {
+                    _ = shards.changed() => {}
+                    _ = placement.changed() => {}
+                }
+            };
+            if timeout_at(give_up, change).await.is_err() {
+                return left;
+            }
+        }
     }
 
-    /// Takes a shard up that no node of the cluster is to have but this one.
+    /// Lets a shard go: what it has taken is made durable and its lease released. Calls that come meanwhile wait for
+    /// its next owner, who is this node again unless it belongs elsewhere.
+    pub async fn release(&self, id: ShardId) -> Result<(), AskError> {
+        self.router.give_up(id).await
+    }
+
+    /// Takes a shard up; done if this node has it.
     pub async fn take_up(&self, id: ShardId) -> Result<(), StoreError> {
         self.keeper.take_up(id).await
     }
 
     /// Finishes the shards' batches, gives the leases back and ends the actor threads.
     pub async fn stop(mut self) {
-        self.watch.abort();
-        let shards = self.router.0.shards.send_replace(Arc::default());
-        futures::future::join_all(shards.values().map(ShardHandle::drain)).await;
-        drop(shards);
+        self.tasks.shutdown().await;
+        let shards: Vec<_> = self.router.0.shards.borrow().keys().copied().collect();
+        join_all(shards.into_iter().map(|shard| self.router.give_up(shard))).await;
+        self.end().await;
+    }
+
+    /// Ends at once and in no order, as a crash would.
+    pub async fn halt(mut self) {
+        self.service.shutdown().await;
+        self.tasks.shutdown().await;
+        self.end().await;
+    }
+
+    async fn end(mut self) {
+        self.router.0.shards.send_replace(Arc::default());
         self.router.0.queues.clear();
-        self.system.stop();
-        if let Some(thread) = self.thread.take() {
-            // Its threads end by themselves; joining only waits for them.
-            drop(tokio::task::spawn_blocking(move || thread.join()).await);
-        }
+        self.service.shutdown().await;
+        self.threads.stop();
+        // Its threads end by themselves; joining only waits for them.
+        drop(tokio::task::spawn_blocking(move || self.thread.join()).await);
     }
 }
 
@@ -224,259 +268,5 @@ async fn shard_map(registry: &dyn Registry, shards: u32) -> Result<ShardMap, Sta
             Err(RegistryError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-type Threads = (System, Vec<ArbiterHandle>, std::thread::JoinHandle<()>);
-
-/// Starts the arbiters under a system of their own, on a thread of its own.
-fn start_arbiters(count: usize) -> Result<Threads, StartError> {
-    let (send, receive) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name("actors".to_owned())
-        .spawn(move || {
-            let runner = System::new();
-            let arbiters: Vec<_> = (0..count).map(|_| Arbiter::new().handle()).collect();
-            if send.send((System::current(), arbiters)).is_ok()
-                && let Err(error) = runner.run()
-            {
-                tracing::error!(%error, "actor system failed");
-            }
-        })
-        .map_err(|error| StartError::Threads(error.to_string()))?;
-    let (system, arbiters) = receive
-        .recv()
-        .map_err(|error| StartError::Threads(error.to_string()))?;
-    Ok((system, arbiters, thread))
-}
-
-/// Takes shards up, again when their actors are gone, and reads what queues have to say.
-struct Keeper {
-    router: Router,
-    arbiters: Vec<ArbiterHandle>,
-    courier: Arc<NodeCourier>,
-    config: Arc<shard::config::Config>,
-    limits: Arc<Limits>,
-    seed: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
-    ended: mpsc::Sender<(ShardId, Ended)>,
-    quarantine: Mutex<Quarantine>,
-}
-
-impl Keeper {
-    async fn run(
-        self: Arc<Self>,
-        mut ended: mpsc::Receiver<(ShardId, Ended)>,
-        mut notices: mpsc::Receiver<QueueNotice>,
-    ) {
-        let mut falls: HashMap<ShardId, Falls> = HashMap::new();
-        // Ends with this future: nothing is taken up when the host stops.
-        let mut taking = JoinSet::new();
-        loop {
-            tokio::select! {
-                Some((shard, ended)) = ended.recv() => {
-                    self.router.0.metrics.node.ended();
-                    if self.is_over(shard, ended) {
-                        continue;
-                    }
-                    let wait = falls.entry(shard).or_default().next_wait();
-                    taking.spawn(Arc::clone(&self).take_up_again(shard, wait));
-                }
-                Some(notice) = notices.recv() => self.courier.notice(notice),
-                Some(_) = taking.join_next(), if !taking.is_empty() => {}
-                else => return,
-            }
-        }
-    }
-
-    /// Takes note of how a shard ended. Tells whether it is not to be taken up again.
-    fn is_over(&self, shard: ShardId, ended: Ended) -> bool {
-        match ended {
-            Ended::Released => return true,
-            Ended::Stopped => tracing::warn!(%shard, "shard is taken up again"),
-            Ended::Panicked(run) => {
-                tracing::error!(%shard, ?run, "shard panicked; it is taken up again");
-                let mut quarantine = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(run) = run
-                    && quarantine.count(run.clone())
-                {
-                    let workflow_id = run.workflow.workflow_id.as_str();
-                    tracing::error!(%shard, workflow_id, run_id = %run.run_id, "run is put in quarantine");
-                }
-            }
-        }
-        false
-    }
-
-    async fn take_up_again(self: Arc<Self>, shard: ShardId, wait: Duration) {
-        tokio::time::sleep(wait).await;
-        while let Err(error) = self.take_up(shard).await {
-            tracing::warn!(%shard, %error, "shard not taken up");
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    /// Takes the lease and starts the actor.
-    async fn take_up(&self, id: ShardId) -> Result<(), StoreError> {
-        let inner = &self.router.0;
-        let begun = Instant::now();
-        let leased_at = now();
-        let lease = inner.store.acquire(id, &inner.node).await?;
-        let setup = Setup {
-            id,
-            batch: lease.batch,
-            batch_limits: inner.store.limits(),
-            leased_at,
-            lease_trust: inner.store.is_shared().then(|| self.config.lease_trust()),
-            seed: (self.seed)(),
-            config: Arc::clone(&self.config),
-            limits: Arc::clone(&self.limits),
-            namespaces: self.router.namespaces(),
-            quarantine: self
-                .quarantine
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .runs(),
-        };
-        let ended = self.ended.clone();
-        let hooks = Hooks {
-            clock: Arc::new(now),
-            store: Arc::clone(&inner.store),
-            lease,
-            courier: self.courier.clone(),
-            metrics: Arc::clone(&inner.metrics.shards),
-            // The channel holds two notices of every shard: it is full only when the keeper is gone.
-            ended: Box::new(move |shard, how| {
-                let _ = ended.try_send((shard, how));
-            }),
-        };
-        let arbiter = &self.arbiters[id.0 as usize % self.arbiters.len()];
-        let handle = shard::actor::start(arbiter, setup, hooks);
-        inner.shards.send_modify(|shards| {
-            let mut next: HashMap<ShardId, ShardHandle> = (**shards).clone();
-            next.insert(id, handle);
-            *shards = Arc::new(next);
-        });
-        inner.metrics.node.took_up(begun.elapsed());
-        Ok(())
-    }
-}
-
-/// How often a shard has ended lately.
-#[derive(Default)]
-struct Falls {
-    count: u32,
-    last: Option<tokio::time::Instant>,
-}
-
-impl Falls {
-    /// Returns how long to wait before the shard is taken up again: nothing, unless it falls again and again.
-    fn next_wait(&mut self) -> Duration {
-        let now = tokio::time::Instant::now();
-        let often = self.last.is_some_and(|last| now - last < FALLS_FORGOTTEN);
-        self.count = if often { self.count.saturating_add(1) } else { 0 };
-        self.last = Some(now);
-        match self.count {
-            0 => Duration::ZERO,
-            count => (RETRY * (1 << (count - 1).min(10))).min(RETRY_LAST),
-        }
-    }
-}
-
-/// The queues of this node.
-pub(crate) struct Queues {
-    handles: RwLock<HashMap<QueueKey, QueueHandle>>,
-    arbiters: Vec<ArbiterHandle>,
-    config: Arc<matching::config::Config>,
-    notices: mpsc::Sender<QueueNotice>,
-    /// Dispatch rates that clients have set, tasks a second; a queue that starts takes its own up.
-    rates: RwLock<HashMap<QueueKey, f64>>,
-}
-
-impl Queues {
-    /// Sets the dispatch rate of a queue, whether it is there or starts later; `None` unsets it.
-    pub(crate) fn set_rate(&self, key: &QueueKey, rate: Option<f64>) {
-        // The queues before the rates, as where a queue starts; held until the queue is told, so that of two changes
-        // the later one is told last.
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
-        match rate {
-            Some(rate) => rates.insert(key.clone(), rate),
-            None => rates.remove(key),
-        };
-        if let Some(handle) = handles.get(key) {
-            handle.set_rate(rate);
-        }
-    }
-
-    pub(crate) fn find(&self, key: &QueueKey, router: &Router) -> Result<QueueHandle, AskError> {
-        if let Some(handle) = self
-            .handles
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            && handle.is_alive()
-        {
-            return Ok(handle.clone());
-        }
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = handles.get(key)
-            && handle.is_alive()
-        {
-            return Ok(handle.clone());
-        }
-        let handle = self.start(key, router);
-        handles.insert(key.clone(), handle.clone());
-        Ok(handle)
-    }
-
-    fn start(&self, key: &QueueKey, router: &Router) -> QueueHandle {
-        let mut hash = DefaultHasher::new();
-        key.hash(&mut hash);
-        let arbiters = self.arbiters.len() as u64;
-        let arbiter = &self.arbiters[usize::try_from(hash.finish() % arbiters).unwrap_or(0)];
-        let namespaces = router.namespaces();
-        let namespace = namespaces.find(key.namespace_id);
-        let weak = Arc::downgrade(&router.0);
-        let hooks = matching::handle::Hooks {
-            clock: Arc::new(now),
-            notices: self.notices.clone(),
-            metrics: Arc::clone(&router.0.metrics.queues),
-            namespace: namespace.map_or_else(|| "".into(), |entry| entry.namespace.name.as_str().into()),
-            ended: Box::new(move |queue, ended| {
-                if let (Some(inner), QueueEnded::Panicked) = (weak.upgrade(), ended) {
-                    let shards = Arc::clone(&inner.shards.borrow());
-                    for handle in shards.values() {
-                        drop(handle.tell(Input::QueueMoved { queue: queue.clone() }));
-                    }
-                }
-            }),
-        };
-        let handle = matching::actor::start(arbiter, key.clone(), &self.config, hooks);
-        let rates = self.rates.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rate) = rates.get(key) {
-            handle.set_rate(Some(*rate));
-        }
-        handle
-    }
-
-    pub(crate) fn all(&self) -> Vec<(QueueKey, QueueHandle)> {
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
-        let one = |(key, handle): (&QueueKey, &QueueHandle)| (key.clone(), handle.clone());
-        handles.iter().map(one).collect()
-    }
-
-    /// Lets a queue go that has had nothing to do.
-    pub(crate) fn drop_idle(&self, key: &QueueKey) {
-        self.handles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
-    }
-
-    fn clear(&self) {
-        self.handles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
     }
 }

@@ -98,7 +98,7 @@ impl Indexer {
             runs.push((run, record.update.version()));
         }
         for (shard, runs) in done {
-            router.tell(shard, Input::Indexed { runs });
+            router.tell_here(shard, Input::Indexed { runs });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Cluster: places, routes and connects shards and queues.
 //!
-//! `host` runs the actors on arbiters, `router` finds the one that is meant, `courier` carries what leaves a shard
+//! `placement` says what belongs to which node, `keeper` takes shards up and lets them go accordingly on the threads of
+//! `host`, `router` finds the one that is meant, here or by `rpc` on another node, `courier` carries what leaves a shard
 //! and `indexer` feeds the visibility index. A caller cannot tell whether what it asks is local.
 
 pub mod config;
@@ -8,9 +9,19 @@ pub mod host;
 pub mod leases;
 pub mod map;
 pub mod metrics;
+pub mod placement;
+pub mod queue;
 pub mod router;
 pub mod view;
 
+mod aside;
 mod courier;
+mod holdings;
 mod indexer;
+mod keeper;
+mod peers;
 mod quarantine;
+mod queues;
+mod rpc;
+mod threads;
+mod wire;

@@ -10,9 +10,9 @@ use engine::{
     outcome::{Rejection, Reply},
     trigger::{Reset, Start, StartWith, Trigger},
 };
-use matching::handle::QueueHandle;
+use membership::view::View as Members;
 use proto::{
-    ids::{NodeId, QueueKey, ShardId, WorkflowKey},
+    ids::{NodeId, ShardId, WorkflowKey},
     time::Timestamp,
 };
 use shard::{
@@ -23,12 +23,29 @@ use shard::{
 };
 pub use shard::{input::RunTarget, output::AskError};
 use storage::{registry::Registry, shard::ShardStore, visibility::VisibilityIndex};
-use tokio::sync::watch;
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
 
-use crate::{host::Queues, map::ShardMap, metrics::NodeMetrics};
+pub use crate::rpc::News;
+use crate::{
+    aside::Aside,
+    holdings::Holdings,
+    map::ShardMap,
+    metrics::NodeMetrics,
+    peers::Peers,
+    placement::{Owner, Placement},
+    queues::Queues,
+    rpc::{Call, Lost, is_repeatable, peer::Peer},
+};
 
 /// How long a request waits for a shard that is being taken up.
 const SHARD_WAIT: Duration = Duration::from_secs(5);
+/// How long until a shard is looked for again of which two nodes say that it is elsewhere.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// What comes back from another node after this long was waiting for its answer there.
+const TAKEN: Duration = Duration::from_secs(1);
 
 /// Finds who is asked. Clones are cheap.
 #[derive(Clone)]
@@ -42,7 +59,16 @@ pub(crate) struct Inner {
     pub(crate) visibility: Arc<dyn VisibilityIndex>,
     /// Replaced whole when a shard comes or goes.
     pub(crate) shards: watch::Sender<Arc<HashMap<ShardId, ShardHandle>>>,
+    pub(crate) holdings: Holdings,
     pub(crate) queues: Queues,
+    /// What belongs to whom; replaced whole when a node comes or goes.
+    pub(crate) placement: watch::Sender<Arc<Placement>>,
+    pub(crate) peers: Peers,
+    /// Tickets on their way to other nodes' pollers.
+    pub(crate) lent: Aside,
+    /// Tickets that found no queue.
+    pub(crate) strayed: Arc<Aside>,
+    pub(crate) news: broadcast::Sender<News>,
     pub(crate) namespaces: RwLock<Namespaces>,
     pub(crate) metrics: NodeMetrics,
 }
@@ -55,6 +81,28 @@ tokio::task_local! {
 /// Runs what answers a call that was received at the time: what it asks of shards is measured from then on.
 pub async fn answering<F: Future>(received: Timestamp, call: F) -> F::Output {
     RECEIVED.scope(received, call).await
+}
+
+/// Who is to be asked.
+enum Way {
+    Here(ShardHandle),
+    There(Arc<Peer>),
+    /// It belongs to this node, which does not have it yet.
+    Nowhere,
+}
+
+/// Where a request is after it was made.
+enum Asked {
+    Answered(Result<Reply, AskError>),
+    /// Whoever was asked did not do it, or may do it again: the next owner is asked.
+    Again(Again),
+}
+
+struct Again {
+    target: RunTarget,
+    request: Request,
+    /// It was waiting for its answer where it was: its wait for the next owner begins only now.
+    waited: bool,
 }
 
 impl Router {
@@ -80,57 +128,112 @@ impl Router {
             .await
     }
 
+    /// Asks the shard where it is, and where it goes if it goes meanwhile.
     async fn request(&self, target: RunTarget, request: Request) -> Result<Reply, AskError> {
-        let id = self.0.map.shard(target.workflow.position());
-        let mut shards = self.0.shards.subscribe();
-        let (mut target, mut request) = (target, request);
-        let mut give_up = tokio::time::Instant::now() + SHARD_WAIT;
+        let shard = self.0.map.shard(target.workflow.position());
         let received = RECEIVED.try_with(|received| *received).unwrap_or_else(|_| now());
+        let handle = self.0.shards.borrow().get(&shard).cloned();
+        let again = match handle {
+            Some(handle) => match ask_handle(&handle, target, request, received).await {
+                Asked::Answered(answer) => return answer,
+                Asked::Again(again) => again,
+            },
+            None => Again {
+                target,
+                request,
+                waited: false,
+            },
+        };
+        // Only what is not answered at once here pays for the rest.
+        Box::pin(self.seek(shard, again, received)).await
+    }
+
+    /// Asks whoever has the shard until somebody answers.
+    async fn seek(&self, shard: ShardId, mut again: Again, received: Timestamp) -> Result<Reply, AskError> {
+        let mut shards = self.0.shards.subscribe();
+        let mut placement = self.0.placement.subscribe();
+        let mut give_up = Instant::now() + SHARD_WAIT;
         loop {
-            let handle = shards.borrow_and_update().get(&id).cloned();
-            if let Some(handle) = handle {
-                let waits = may_wait(&request).then(|| (target.clone(), request.clone()));
-                match (handle.ask(target, request, received).await, waits) {
-                    // It waited at a shard that let go: it waits on at the next owner.
-                    (Ok(Err(AskError::Moved)), Some(kept)) => {
-                        (target, request) = kept;
-                        give_up = tokio::time::Instant::now() + SHARD_WAIT;
-                    }
-                    (Ok(answer), _) => return answer,
-                    (
-                        Err(Unsent {
-                            why: AskError::Moved,
-                            target: t,
-                            request: r,
-                        }),
-                        _,
-                    ) => (target, request) = (t, r),
-                    (Err(unsent), _) => return Err(unsent.why),
+            let mut look_again = give_up;
+            let asked = match self.way(shard, &mut shards, &mut placement) {
+                Way::Here(handle) => ask_handle(&handle, again.target, again.request, received).await,
+                Way::There(peer) => {
+                    let asked = ask_peer(&peer, again.target, again.request).await;
+                    look_again = Instant::now() + LOOK_AGAIN;
+                    asked
                 }
+                Way::Nowhere => Asked::Again(again),
+            };
+            match asked {
+                Asked::Answered(answer) => return answer,
+                Asked::Again(request) => again = request,
             }
-            // The shard is being taken up: its new handle comes soon.
-            if tokio::time::timeout_at(give_up, shards.changed()).await.is_err() {
-                return Err(AskError::Unavailable("shard is not available".to_owned()));
+            if std::mem::take(&mut again.waited) {
+                give_up = Instant::now() + SHARD_WAIT;
+            }
+            // Its handle comes, or it becomes somebody else's: this node hears of it.
+            tokio::select! {
+                _ = shards.changed() => {}
+                _ = placement.changed() => {}
+                () = tokio::time::sleep_until(look_again) => {}
+            }
+            if Instant::now() >= give_up {
+                return Err(unavailable());
             }
         }
     }
 
-    /// Tells the shard of a run something; lost if the shard is not there, as it then starts afresh.
-    pub(crate) fn tell(&self, shard: ShardId, input: Input) {
+    /// Finds the shard: here if this node has it, whoever it belongs to; else at its owner.
+    fn way(
+        &self,
+        shard: ShardId,
+        shards: &mut watch::Receiver<Arc<HashMap<ShardId, ShardHandle>>>,
+        placement: &mut watch::Receiver<Arc<Placement>>,
+    ) -> Way {
+        if let Some(handle) = shards.borrow_and_update().get(&shard)
+            && handle.is_alive()
+        {
+            return Way::Here(handle.clone());
+        }
+        match placement.borrow_and_update().shard(shard) {
+            Owner::Me => Way::Nowhere,
+            Owner::Other(member) => Way::There(self.0.peers.get(member)),
+        }
+    }
+
+    /// Answers another node's request if the shard is here or comes here.
+    pub(crate) async fn ask_here(&self, target: RunTarget, request: Request) -> Result<Reply, AskError> {
+        let shard = self.0.map.shard(target.workflow.position());
+        let mut shards = self.0.shards.subscribe();
+        let mut placement = self.0.placement.subscribe();
+        let (mut target, mut request) = (target, request);
+        let received = now();
+        let give_up = Instant::now() + SHARD_WAIT;
+        loop {
+            match self.way(shard, &mut shards, &mut placement) {
+                Way::Here(handle) => match ask_handle(&handle, target, request, received).await {
+                    Asked::Answered(answer) => return answer,
+                    // It waited for its answer: the asker knows what to do.
+                    Asked::Again(again) if again.waited => return Err(AskError::Moved),
+                    Asked::Again(again) => (target, request) = (again.target, again.request),
+                },
+                Way::There(_) => return Err(AskError::Moved),
+                Way::Nowhere => {}
+            }
+            tokio::select! {
+                _ = shards.changed() => {}
+                _ = placement.changed() => {}
+                () = tokio::time::sleep_until(give_up) => return Err(unavailable()),
+            }
+        }
+    }
+
+    /// Tells a shard of this node something; lost if it is not here, as it then starts afresh somewhere.
+    pub(crate) fn tell_here(&self, shard: ShardId, input: Input) {
         if let Some(handle) = self.0.shards.borrow().get(&shard) {
             // A full mailbox loses a hint, which comes again.
             drop(handle.tell(input));
         }
-    }
-
-    /// Returns the way to the queue, which starts if it is not there.
-    pub fn queue(&self, key: &QueueKey) -> Result<QueueHandle, AskError> {
-        self.0.queues.find(key, self)
-    }
-
-    /// Sets how many tasks a second the queue gives at most; `None` unsets it.
-    pub fn set_queue_rate(&self, key: &QueueKey, rate: Option<f64>) {
-        self.0.queues.set_rate(key, rate);
     }
 
     /// Replaces what shards know of namespaces.
@@ -143,6 +246,20 @@ impl Router {
         for handle in self.0.shards.borrow().values() {
             drop(handle.tell(Input::Namespaces(namespaces.clone())));
         }
+    }
+
+    /// Tells the other nodes what this one has changed in the registry.
+    pub fn tell_news(&self, news: &News) {
+        let placement = Arc::clone(&self.0.placement.borrow());
+        self.0
+            .peers
+            .hint_all(&placement, &crate::rpc::Hint::News(news.clone()));
+    }
+
+    /// Hears what other nodes have changed in the registry. Who lags behind must take it for [`News::Anything`].
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.0.news.subscribe()
     }
 
     #[must_use]
@@ -179,6 +296,18 @@ impl Router {
         &self.0.map
     }
 
+    /// Returns what belongs to whom, as this node believes.
+    #[must_use]
+    pub fn placement(&self) -> Arc<Placement> {
+        Arc::clone(&self.0.placement.borrow())
+    }
+
+    /// Returns who is in the cluster, as this node believes.
+    #[must_use]
+    pub fn members(&self) -> Arc<Members> {
+        Arc::clone(self.0.placement.borrow().view())
+    }
+
     #[must_use]
     pub fn metrics(&self) -> &NodeMetrics {
         &self.0.metrics
@@ -200,6 +329,62 @@ impl Router {
         views.sort_by_key(|view| view.shard);
         views
     }
+}
+
+/// Asks a shard of this node.
+async fn ask_handle(handle: &ShardHandle, target: RunTarget, request: Request, received: Timestamp) -> Asked {
+    let waits = may_wait(&request).then(|| (target.clone(), request.clone()));
+    match (handle.ask(target, request, received).await, waits) {
+        // It waited at a shard that let go: it waits on at the next owner.
+        (Ok(Err(AskError::Moved)), Some((target, request))) => Asked::Again(Again {
+            target,
+            request,
+            waited: true,
+        }),
+        (Ok(answer), _) => Asked::Answered(answer),
+        (
+            Err(Unsent {
+                why: AskError::Moved,
+                target,
+                request,
+            }),
+            _,
+        ) => Asked::Again(Again {
+            target,
+            request,
+            waited: false,
+        }),
+        (Err(unsent), _) => Asked::Answered(Err(unsent.why)),
+    }
+}
+
+/// Asks the shard's owner.
+async fn ask_peer(peer: &Peer, target: RunTarget, request: Request) -> Asked {
+    let call = Call::Ask { target, request };
+    let asked_at = Instant::now();
+    let answer: Result<Result<Reply, AskError>, Lost> = peer.call(&call).await;
+    let Call::Ask { target, request } = call else {
+        return Asked::Answered(Err(unavailable()));
+    };
+    let waited = matches!(answer, Ok(Err(AskError::Moved))) && asked_at.elapsed() >= TAKEN;
+    let again = |target, request| {
+        Asked::Again(Again {
+            target,
+            request,
+            waited,
+        })
+    };
+    match answer {
+        Ok(Err(AskError::Moved)) | Err(Lost::NotSent(_)) => again(target, request),
+        Err(Lost::Unknown(_)) if is_repeatable(&request) => again(target, request),
+        Ok(answer) => Asked::Answered(answer),
+        Err(Lost::Busy(_)) => Asked::Answered(Err(AskError::Busy("too many calls wait for a node"))),
+        Err(error @ Lost::Unknown(_)) => Asked::Answered(Err(AskError::Unavailable(error.to_string()))),
+    }
+}
+
+fn unavailable() -> AskError {
+    AskError::Unavailable("shard is not available".to_owned())
 }
 
 /// Tells whether the answer may come long after the request was taken; such a request may be made again.

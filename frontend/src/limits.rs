@@ -76,7 +76,9 @@ pub const NEWS_WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long a query waits for its answer if the client sets no deadline.
 pub const QUERY_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// How often one query is asked anew after its queue has moved or its sticky worker is gone.
-pub const QUERY_ATTEMPTS_MAX: usize = 4;
+pub const QUERY_ATTEMPTS_MAX: usize = 20;
+/// How long a query rests after its queue has moved.
+pub const QUERY_PAUSE: Duration = Duration::from_millis(50);
 /// How often the pieces of a reset are read anew when the run moves meanwhile.
 pub const RESET_ATTEMPTS_MAX: usize = 3;
 

@@ -20,7 +20,7 @@ pub mod api {
     include!(concat!(env!("OUT_DIR"), "/api.rs"));
 }
 
-pub use api::temporal::api as temporal;
+pub use api::{perdure::node::v1 as node, temporal::api as temporal};
 
 /// The encoded descriptor set of the API, with `google.api.http` kept: for reflection and the HTTP gateway.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -201,11 +201,14 @@ async fn start_node(config: &Config, stores: &Stores) -> Result<Host, RunError> 
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
+    let node = NodeId {
+        name: "perdure".into(),
+        generation,
+    };
     let parts = Parts {
-        node: NodeId {
-            name: "perdure".into(),
-            generation,
-        },
+        view: cluster::placement::alone(&node),
+        peers: None,
+        node,
         store: Arc::clone(&stores.shards),
         registry: Arc::clone(&stores.registry),
         visibility: Arc::clone(&stores.visibility),

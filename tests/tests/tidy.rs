@@ -14,7 +14,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("membership", &["proto"]),
     ("shard/engine", &["proto"]),
     ("shard", &["proto", "engine", "storage"]),
-    ("cluster", &["proto", "engine", "shard", "matching", "storage"]),
+    (
+        "cluster",
+        &["proto", "engine", "shard", "matching", "membership", "storage"],
+    ),
     (
         "frontend",
         &["proto", "engine", "shard", "cluster", "matching", "storage"],
@@ -70,10 +73,13 @@ const NAMES: [(&str, &[&str]); 9] = [
             "matching/src/handle.rs",
             "matching/tests/",
             "matching/examples/",
-            "cluster/src/host.rs",
+            "cluster/src/threads.rs",
         ],
     ),
-    ("tonic", &["frontend/", "proto/", "tools/load/", "tests/"]),
+    (
+        "tonic",
+        &["frontend/", "proto/", "cluster/src/rpc/", "tools/load/", "tests/"],
+    ),
     (
         "fjall",
         &["storage/src/embedded", "storage/tests/", "storage/examples/"],

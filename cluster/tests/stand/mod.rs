@@ -2,7 +2,13 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use engine::{
     outcome::{Rejection, Reply, StartedWorkflowTask},
@@ -10,11 +16,11 @@ use engine::{
         BeginTask, CompleteWorkflowTask, Namespace, Start, StartWith, StartWorkflow, TaskRef, Trigger,
     },
 };
-use matching::{handle::Polled, input::PollerInfo, output::Given};
+use matching::{error::AskError as QueueError, handle::Polled, input::PollerInfo, output::Given};
 use perdure_cluster::{
     config::Config,
     host::{self, Host, Parts},
-    router::{AskError, RunTarget},
+    router::{AskError, Router, RunTarget},
 };
 use proto::{
     ids::{NamespaceId, NodeId, QueueKey, TaskKind, WorkflowKey},
@@ -30,14 +36,15 @@ use storage::{
     visibility::{attributes::Schema, embedded::EmbeddedIndex},
 };
 
+pub(crate) mod cluster;
+
 pub(crate) const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);
 
 pub(crate) async fn node() -> Host {
     node_on(MemoryStore::new(), Config::default()).await
 }
 
-pub(crate) async fn node_on(store: MemoryStore, config: Config) -> Host {
-    let store = Arc::new(store);
+pub(crate) fn namespaces() -> Namespaces {
     let entry = Entry {
         namespace: Namespace {
             name: "default".to_owned(),
@@ -45,16 +52,24 @@ pub(crate) async fn node_on(store: MemoryStore, config: Config) -> Host {
         },
         schema: Schema::new("default", [].into()),
     };
+    Namespaces::new([(NAMESPACE, entry)].into())
+}
+
+pub(crate) async fn node_on(store: MemoryStore, config: Config) -> Host {
+    let store = Arc::new(store);
+    let node = NodeId {
+        name: "node".into(),
+        generation: 1,
+    };
     let parts = Parts {
-        node: NodeId {
-            name: "node".into(),
-            generation: 1,
-        },
+        view: perdure_cluster::placement::alone(&node),
+        peers: None,
+        node,
         store: store.clone(),
         registry: store,
         visibility: Arc::new(EmbeddedIndex::in_memory().expect("index")),
         config,
-        namespaces: Namespaces::new([(NAMESPACE, entry)].into()),
+        namespaces: namespaces(),
         seed: Arc::new(|| [9; 16]),
     };
     host::start(parts).await.expect("node")
@@ -90,21 +105,41 @@ pub(crate) fn now() -> Timestamp {
             .expect("after 1970")
 }
 
-pub(crate) async fn poll(host: &Host) -> (RunTarget, StartedWorkflowTask) {
-    let queue = QueueKey {
+pub(crate) fn orders() -> QueueKey {
+    QueueKey {
         namespace_id: NAMESPACE,
         kind: TaskKind::Workflow,
         sticky: false,
         name: "orders".into(),
-    };
-    let handle = host.router().queue(&queue).expect("queue");
+    }
+}
+
+pub(crate) async fn poll(host: &Host) -> (RunTarget, StartedWorkflowTask) {
+    poll_by(host.router(), Duration::from_secs(10))
+        .await
+        .expect("a task comes")
+}
+
+/// Each begin has an id of its own: one that a ticket was given twice for is stale.
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+/// Polls until there is a task, or the time is over.
+pub(crate) async fn poll_by(router: &Router, wait: Duration) -> Option<(RunTarget, StartedWorkflowTask)> {
+    let deadline = now() + wait;
     loop {
-        let polled = handle
-            .poll(PollerInfo::default(), now() + Duration::from_secs(10))
-            .await
-            .expect("polled");
-        let Polled::Task(give) = polled else {
-            panic!("no task came")
+        let polled = router
+            .queue(&orders())
+            .poll(PollerInfo::default(), deadline)
+            .await;
+        let give = match polled {
+            Ok(Polled::Task(give)) => give,
+            Ok(Polled::Empty) => return None,
+            // It went elsewhere.
+            Err(QueueError::Gone) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Err(error) => panic!("poll: {error}"),
         };
         let Given::Ticket(ticket) = give.task else {
             panic!("not a query")
@@ -118,15 +153,14 @@ pub(crate) async fn poll(host: &Host) -> (RunTarget, StartedWorkflowTask) {
             attempt: ticket.attempt,
             queue: "orders".to_owned(),
             identity: "worker".to_owned(),
-            request_id: "poll".to_owned(),
+            request_id: format!("poll-{}", BEGUN.fetch_add(1, Relaxed)),
             ..Default::default()
         };
-        match host
-            .router()
+        match router
             .ask(&target, Trigger::BeginWorkflowTask(Box::new(redeem)))
             .await
         {
-            Ok(Reply::WorkflowTask(task)) => return (target, *task),
+            Ok(Reply::WorkflowTask(task)) => return Some((target, *task)),
             Err(AskError::Rejected(Rejection::Stale)) => {}
             other => panic!("unexpected answer: {other:?}"),
         }
@@ -139,6 +173,16 @@ pub(crate) async fn complete(
     task: &StartedWorkflowTask,
     commands: Vec<Command>,
 ) {
+    let reply = complete_by(host.router(), target, task, commands).await;
+    assert!(matches!(reply, Ok(Reply::WorkflowTaskCompleted(_))), "{reply:?}");
+}
+
+pub(crate) async fn complete_by(
+    router: &Router,
+    target: &RunTarget,
+    task: &StartedWorkflowTask,
+    commands: Vec<Command>,
+) -> Result<Reply, AskError> {
     let done = CompleteWorkflowTask {
         task: TaskRef {
             scheduled_event_id: task.scheduled_event_id,
@@ -149,11 +193,9 @@ pub(crate) async fn complete(
         commands,
         ..Default::default()
     };
-    let reply = host
-        .router()
+    router
         .ask(target, Trigger::CompleteWorkflowTask(Box::new(done)))
-        .await;
-    assert!(matches!(reply, Ok(Reply::WorkflowTaskCompleted(_))), "{reply:?}");
+        .await
 }
 
 pub(crate) fn end() -> Command {

@@ -184,7 +184,7 @@ async fn view(
         sticky,
         name: name.into(),
     };
-    Ok(frontend.router.queue(&key)?.view().await?)
+    Ok(frontend.router.queue(&key).view().await?)
 }
 
 fn poller(view: &PollerView) -> PollerInfo {

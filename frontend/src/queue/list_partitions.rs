@@ -1,8 +1,11 @@
-//! ListTaskQueuePartitions (reference 1.6): a queue is one partition, on the node that answers.
+//! ListTaskQueuePartitions (reference 1.6): a queue is one partition, on the node that it belongs to.
 
-use proto::temporal::{
-    taskqueue::v1::TaskQueuePartitionMetadata,
-    workflowservice::v1::{ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse},
+use proto::{
+    ids::{QueueKey, TaskKind},
+    temporal::{
+        taskqueue::v1::TaskQueuePartitionMetadata,
+        workflowservice::v1::{ListTaskQueuePartitionsRequest, ListTaskQueuePartitionsResponse},
+    },
 };
 
 use crate::{call::Call, error::Error, frontend::Frontend, validate};
@@ -12,14 +15,22 @@ pub(crate) async fn handle(
     _: &Call,
     request: ListTaskQueuePartitionsRequest,
 ) -> Result<ListTaskQueuePartitionsResponse, Error> {
-    frontend.namespaces.usable(&request.namespace).await?;
+    let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let queue = validate::polled_queue(request.task_queue, "Workflow")?;
-    let partition = TaskQueuePartitionMetadata {
-        key: queue.name,
-        owner_host_name: frontend.router.node_name().to_owned(),
+    let partition = |kind| {
+        let key = QueueKey {
+            namespace_id: namespace.id,
+            kind,
+            sticky: false,
+            name: queue.name.as_str().into(),
+        };
+        TaskQueuePartitionMetadata {
+            key: queue.name.clone(),
+            owner_host_name: frontend.router.queue_owner(&key).to_string(),
+        }
     };
     Ok(ListTaskQueuePartitionsResponse {
-        activity_task_queue_partitions: vec![partition.clone()],
-        workflow_task_queue_partitions: vec![partition],
+        activity_task_queue_partitions: vec![partition(TaskKind::Activity)],
+        workflow_task_queue_partitions: vec![partition(TaskKind::Workflow)],
     })
 }

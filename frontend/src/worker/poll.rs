@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cluster::router::AskError;
+use cluster::{queue::Queue, router::AskError};
 use engine::{
     outcome::{Rejection, Reply},
     trigger::{BeginTask, Trigger},
 };
 use matching::{
     error::AskError as QueueError,
-    handle::{Polled, QueueHandle},
+    handle::Polled,
     input::PollerInfo,
     output::{Give, Given},
     ticket::Ticket,
@@ -61,7 +61,7 @@ impl Poll<'_> {
     async fn run(&self) -> Result<Option<Got>, Error> {
         let mut busy = 0;
         loop {
-            let queue = self.frontend.router.queue(&self.key)?;
+            let queue = self.frontend.router.queue(&self.key);
             match queue
                 .poll(self.poller.clone(), self.frontend.at(self.deadline))
                 .await
@@ -72,7 +72,7 @@ impl Poll<'_> {
                     }
                 }
                 Ok(Polled::Empty) => return Ok(None),
-                // It ended or died: there is another one by now.
+                // It ended, died or went elsewhere: there is another one by now.
                 Err(QueueError::Gone) => self.pause().await,
                 // Full for a moment, as when its shards announce all that waits: this poll may wait as others do.
                 Err(QueueError::Busy) if busy < limits::BUSY_POLLS_MAX => {
@@ -87,7 +87,7 @@ impl Poll<'_> {
         }
     }
 
-    async fn take(&self, queue: &QueueHandle, give: Give) -> Result<Option<Got>, Error> {
+    async fn take(&self, queue: &Queue, give: Give) -> Result<Option<Got>, Error> {
         let ticket = match &give.task {
             Given::Ticket(ticket) => ticket.clone(),
             Given::Query { .. } => return Ok(Some(Got::Query(give))),
@@ -154,7 +154,7 @@ impl Poll<'_> {
 /// A ticket between its queue and its shard. If the poll ends meanwhile the ticket goes back to the queue, so that
 /// the task need not wait until its shard announces it again.
 struct Held<'a> {
-    queue: &'a QueueHandle,
+    queue: &'a Queue,
     ticket: Option<Ticket>,
 }
 

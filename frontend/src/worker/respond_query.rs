@@ -43,7 +43,7 @@ pub(crate) async fn handle(
     let Some(answer) = answer(request) else {
         return Ok(RespondQueryTaskCompletedResponse {});
     };
-    match frontend.router.queue(&key)?.answer(id, answer).await {
+    match frontend.router.queue(&key).answer(id, answer).await {
         Ok(()) => Ok(RespondQueryTaskCompletedResponse {}),
         Err(AnswerError::Busy) => Err(Error::overloaded(AnswerError::Busy.to_string())),
         Err(AnswerError::Expired | AnswerError::Gone) => Err(Error::NotFound(

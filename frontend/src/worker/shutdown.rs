@@ -25,7 +25,7 @@ pub(crate) async fn handle(
     let worker = request.worker_instance_key.as_str();
     if !request.sticky_task_queue.is_empty() {
         let name = &request.sticky_task_queue;
-        tell(frontend, namespace.id, TaskKind::Workflow, true, name, worker)?;
+        tell(frontend, namespace.id, TaskKind::Workflow, true, name, worker).await?;
     }
     if !request.task_queue.is_empty() && !worker.is_empty() {
         for kind in request.task_queue_types() {
@@ -34,13 +34,13 @@ pub(crate) async fn handle(
                 TaskQueueType::Activity => TaskKind::Activity,
                 TaskQueueType::Nexus | TaskQueueType::Unspecified => continue,
             };
-            tell(frontend, namespace.id, kind, false, &request.task_queue, worker)?;
+            tell(frontend, namespace.id, kind, false, &request.task_queue, worker).await?;
         }
     }
     Ok(ShutdownWorkerResponse {})
 }
 
-fn tell(
+async fn tell(
     frontend: &Frontend,
     namespace_id: NamespaceId,
     kind: TaskKind,
@@ -54,6 +54,6 @@ fn tell(
         sticky,
         name: name.into(),
     };
-    frontend.router.queue(&key)?.worker_shutdown(worker.into())?;
+    frontend.router.queue(&key).worker_shutdown(worker.into()).await?;
     Ok(())
 }

@@ -97,10 +97,10 @@ async fn dispatch_query(
             sticky: sticky.is_some(),
             name: name.as_str().into(),
         };
-        let queue = frontend.router.queue(&key)?;
+        let queue = frontend.router.queue(&key);
         match queue.query(task.clone(), frontend.at(ends)).await {
             Ok(answer) => return read_answer(answer),
-            Err(QueryError::Moved) => {}
+            Err(QueryError::Moved) => tokio::time::sleep(limits::QUERY_PAUSE).await,
             Err(_) if sticky.is_some() && Instant::now() < deadline => {
                 // The worker that had the run in its cache is gone: the next workflow task need not wait for it.
                 frontend.ask(&target, Trigger::ResetSticky).await.ok();

@@ -49,11 +49,14 @@ impl Server {
     }
 
     async fn open(store: Arc<MemoryStore>, calls: Config) -> Self {
+        let node = NodeId {
+            name: "test".into(),
+            generation: 1,
+        };
         let parts = Parts {
-            node: NodeId {
-                name: "test".into(),
-                generation: 1,
-            },
+            view: cluster::placement::alone(&node),
+            peers: None,
+            node,
             store: store.clone(),
             registry: store,
             visibility: Arc::new(EmbeddedIndex::in_memory().expect("visibility")),
