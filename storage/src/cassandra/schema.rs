@@ -8,11 +8,12 @@
 //! The schema is updated before the servers are: a release works with later versions, until one says that it
 //! does not ([`Version::compatible`]).
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use scylla::{
     client::session::Session,
     errors::{DbError, ExecutionError, RequestAttemptError, UseKeyspaceError},
+    statement::Statement,
 };
 
 use super::{
@@ -42,6 +43,9 @@ const VERSIONS: [Version; 2] = [
 
 const VERSION_TABLE: &str =
     "CREATE TABLE IF NOT EXISTS schema_version (part tinyint PRIMARY KEY, version int, compatible int)";
+
+/// How long one statement may take: a change of tables waits for all nodes, and for their disks.
+const STATEMENT_MAX: Duration = Duration::from_secs(60);
 
 /// The version that this release works with.
 pub const CURRENT: usize = VERSIONS.len();
@@ -151,8 +155,10 @@ async fn stored(session: &Session, keyspace: &str) -> Result<Stored, OpenError> 
 
 async fn run(session: &Session, statement: &str) -> Result<(), OpenError> {
     let first = statement.split(" (").next().unwrap_or_default();
+    let mut patient = Statement::new(statement);
+    patient.set_request_timeout(Some(STATEMENT_MAX));
     session
-        .query_unpaged(statement, ())
+        .query_unpaged(patient, ())
         .await
         .map(drop)
         .map_err(|error| refused(first, &error))
