@@ -24,6 +24,9 @@ pub struct Options {
     pub port: u16,
     pub heap_mib: u32,
     pub paxos: Paxos,
+    /// A write is on the disk before it is acknowledged. Otherwise, as Cassandra has it by default, a node that is
+    /// killed forgets what it took in its last moments, and only other copies remember.
+    pub durable: bool,
 }
 
 /// How Cassandra decides conditional writes: `v2` needs fewer round trips.
@@ -40,6 +43,7 @@ impl Default for Options {
             port: 0,
             heap_mib: 400,
             paxos: Paxos::V2,
+            durable: false,
         }
     }
 }

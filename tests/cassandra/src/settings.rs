@@ -76,6 +76,11 @@ fn yaml(place: &Place, options: &Options) -> String {
         Paxos::V1 => "v1",
         Paxos::V2 => "v2",
     };
+    let sync = if options.durable {
+        "commitlog_sync: batch"
+    } else {
+        "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms"
+    };
     let folder = place.folder.display();
     format!(
         "cluster_name: perdure tests
@@ -95,8 +100,7 @@ commitlog_directory: '{folder}/commitlog'
 saved_caches_directory: '{folder}/saved_caches'
 hints_directory: '{folder}/hints'
 cdc_raw_directory: '{folder}/cdc'
-commitlog_sync: periodic
-commitlog_sync_period: 10000ms
+{sync}
 commitlog_total_space: 256MiB
 memtable_heap_space: {memtable}MiB
 memtable_offheap_space: {memtable}MiB

@@ -82,6 +82,7 @@ impl Cluster {
             left_alone: false,
         };
         cluster.save()?;
+        node::set_up_schema(&cluster.state.program, &cluster.state.store.hosts)?;
         let names: Vec<String> = (0..options.nodes)
             .map(|_| cluster.place())
             .collect::<Result<_, _>>()?;

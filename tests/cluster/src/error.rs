@@ -35,6 +35,8 @@ pub enum NodesError {
         after: Duration,
         log: PathBuf,
     },
+    #[error("set up the schema: {0}")]
+    Schema(String),
     #[error("find a free port: all are taken")]
     NoPort,
 }

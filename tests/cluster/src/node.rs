@@ -55,7 +55,6 @@ pub(crate) fn write_settings(
 }
 
 fn settings(node: &Node, stores: &[SocketAddr], seeds: &[SocketAddr]) -> String {
-    let hosts: Vec<String> = stores.iter().map(|store| store.ip().to_string()).collect();
     let port = stores.first().map_or(0, SocketAddr::port);
     let mut text = format!(
         "listen: {}
@@ -67,8 +66,6 @@ persistence:
       cassandra:
         hosts: {}
         port: {port}
-        replicationFactor: {}
-        autoSetup: true
 global:
   membership:
     node: {}
@@ -80,8 +77,7 @@ global:
 ",
         node.client,
         node.http,
-        hosts.join(","),
-        stores.len().clamp(1, 3),
+        hosts(stores),
         node.name,
         node.gossip,
         node.rpc,
@@ -91,6 +87,28 @@ global:
         let _ = writeln!(text, "      - {seed}");
     }
     text
+}
+
+/// Makes the tables, once for all nodes.
+pub(crate) fn set_up_schema(program: &Path, stores: &[SocketAddr]) -> Result<(), NodesError> {
+    let port = stores.first().map_or(0, SocketAddr::port);
+    let done = Command::new(program)
+        .args(["schema", "setup", "--endpoint", &hosts(stores)])
+        .args(["--port", &port.to_string()])
+        .args(["--replication", &stores.len().clamp(1, 3).to_string()])
+        .output()
+        .map_err(NodesError::io(format!("start {}", program.display())))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(NodesError::Schema(
+        String::from_utf8_lossy(&done.stderr).into_owned(),
+    ))
+}
+
+fn hosts(stores: &[SocketAddr]) -> String {
+    let hosts: Vec<String> = stores.iter().map(|store| store.ip().to_string()).collect();
+    hosts.join(",")
 }
 
 /// Starts the node's process, which outlives this one. Its log goes on.

@@ -14,8 +14,8 @@ use crate::{
     model::Counts,
 };
 
-/// How long no call may fail until a take-over counts as done.
-const QUIET: Duration = Duration::from_secs(3);
+/// How long no call may fail until a take-over counts as done: longer than a call waits for a shard's next owner.
+const QUIET: Duration = Duration::from_secs(6);
 const LOOK: Duration = Duration::from_millis(100);
 /// What may go wrong while a node is dead or the store is away: the same call made again may be answered.
 const RETRYABLE: [&str; 4] = [
@@ -170,9 +170,14 @@ impl Churn<'_> {
             let phase = self.load.api.ledger.open();
             let last = phase.last_failure.unwrap_or(since).max(since);
             if last.elapsed() >= QUIET && self.answers_since(last) {
-                let after = last.duration_since(since).as_secs_f64();
-                self.figures
-                    .push(format!("{what}: the last failed call after {after:.1} s"));
+                let seconds = |at: Instant| at.saturating_duration_since(since).as_secs_f64();
+                let slow = phase.last_slow.map_or(0.0, seconds);
+                let figure = format!(
+                    "{what}: the last call failed after {:.1} s, the last one was slow after {slow:.1} s",
+                    seconds(last)
+                );
+                println!("{figure}");
+                self.figures.push(figure);
                 return Ok(());
             }
             if since.elapsed() > self.scale.recovery_max {

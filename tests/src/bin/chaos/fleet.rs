@@ -33,6 +33,8 @@ impl Fleet {
             nodes: scale.nodes,
             store: launcher::Options {
                 nodes: scale.stores,
+                // The only copy is killed, too.
+                durable: true,
                 ..launcher::Options::default()
             },
         };

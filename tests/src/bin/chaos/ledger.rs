@@ -12,6 +12,9 @@ use tonic::Code;
 /// Calls that wait for something by their nature: how long they take says nothing.
 const WAITING: [&str; 3] = ["Poll", "GetWorkflowExecutionHistory", "UpdateWorkflowExecution"];
 
+/// A call that takes longer waited for something.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// Counts by call and status code.
 pub(crate) type Codes = BTreeMap<(&'static str, String), u64>;
 
@@ -28,6 +31,8 @@ pub(crate) struct Phase {
     pub answers: Codes,
     pub last_failure: Option<Instant>,
     pub last_answer: Option<Instant>,
+    /// When the last call was answered that took longer than [`SLOW`].
+    pub last_slow: Option<Instant>,
     micros: Vec<u64>,
 }
 
@@ -63,6 +68,9 @@ impl Ledger {
             phase.calls += 1;
             phase.last_answer = Some(Instant::now());
             if !WAITING.iter().any(|name| call.starts_with(name)) {
+                if took > SLOW {
+                    phase.last_slow = phase.last_answer;
+                }
                 phase
                     .micros
                     .push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -109,6 +117,7 @@ impl Phase {
             answers: BTreeMap::new(),
             last_failure: None,
             last_answer: None,
+            last_slow: None,
             micros: Vec::new(),
         }
     }
