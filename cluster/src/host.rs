@@ -1,7 +1,7 @@
 //! Host: starts and stops what a node is made of: actor threads, shards, queues, and who sees to them.
 
 use std::{
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, Mutex, OnceLock, RwLock},
     time::Duration,
 };
 
@@ -121,6 +121,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         lent: Aside::lent(),
         strayed,
         news: broadcast::Sender::new(NEWS_MAX),
+        operator: OnceLock::new(),
         namespaces: RwLock::new(parts.namespaces),
         metrics,
     }));

@@ -9,6 +9,7 @@ pub mod host;
 pub mod leases;
 pub mod map;
 pub mod metrics;
+pub mod operate;
 pub mod placement;
 pub mod queue;
 pub mod router;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -34,6 +34,7 @@ use crate::{
     holdings::Holdings,
     map::ShardMap,
     metrics::NodeMetrics,
+    operate::Answerer,
     peers::Peers,
     placement::{Owner, Placement},
     queues::Queues,
@@ -69,6 +70,8 @@ pub(crate) struct Inner {
     /// Tickets that found no queue.
     pub(crate) strayed: Arc<Aside>,
     pub(crate) news: broadcast::Sender<News>,
+    /// Answers operators for this node.
+    pub(crate) operator: OnceLock<Answerer>,
     pub(crate) namespaces: RwLock<Namespaces>,
     pub(crate) metrics: NodeMetrics,
 }

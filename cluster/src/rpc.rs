@@ -111,6 +111,8 @@ pub(crate) enum Call {
     Hints { hints: Vec<Hint> },
     /// Asks for shards, which finish and are given up. `HandedOver`
     HandOver { shards: Vec<ShardId>, to: NodeId },
+    /// Asked on an operator's behalf. `Bytes`, none if nobody answers yet
+    Operate { question: Bytes },
 }
 
 wire_enum!(Call {
@@ -123,6 +125,7 @@ wire_enum!(Call {
         6 WorkerShutdown { 1 queue, 2 worker },
         7 Hints { 1 hints },
         8 HandOver { 1 shards, 2 to },
+        9 Operate { 1 question },
     }
 });
 

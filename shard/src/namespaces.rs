@@ -32,6 +32,15 @@ impl Namespaces {
         self.0.get(&id)
     }
 
+    /// Returns the namespace that has the name.
+    #[must_use]
+    pub fn id_of(&self, name: &str) -> Option<NamespaceId> {
+        let mut entries = self.0.iter();
+        entries
+            .find(|(_, entry)| entry.namespace.name == name)
+            .map(|(id, _)| *id)
+    }
+
     /// Returns the namespace, or one without a name and with default retention if it is gone.
     pub(crate) fn entry(&self, id: NamespaceId) -> Entry {
         self.0.get(&id).cloned().unwrap_or_else(|| Entry {

@@ -103,6 +103,7 @@ async fn answer(router: &Router, call: Call) -> bytes::Bytes {
             encode(&())
         }
         Call::HandOver { shards, to } => encode(&router.hand_over(shards, &to).await),
+        Call::Operate { question } => encode(&router.operate_here(question).await),
     }
 }
 
