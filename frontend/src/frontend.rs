@@ -77,7 +77,28 @@ pub struct Frontend {
     pub(crate) rate: NodeRate,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
-    draining: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+}
+
+/// What a node tells of how it takes calls. It only goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Serving,
+    /// It goes soon: it takes calls, but new clients should go elsewhere.
+    Leaving,
+    /// Polls are answered empty.
+    Draining,
+}
+
+impl Stage {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Leaving => "leaving",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 impl Frontend {
@@ -96,7 +117,7 @@ impl Frontend {
             rate,
             options,
             metrics: Metrics::default(),
-            draining: watch::Sender::new(false),
+            stage: watch::Sender::new(Stage::Serving),
         };
         frontend.prepare().await?;
         Ok(Arc::new(frontend))
@@ -171,21 +192,46 @@ impl Frontend {
         self.now() + instant.saturating_duration_since(Instant::now())
     }
 
+    /// Says to balancers and probes that this node goes soon. Calls and polls go on.
+    pub fn leave(&self) {
+        self.advance(Stage::Leaving);
+    }
+
     /// Ends all polls: they are answered empty, and so are those that still come.
     pub fn drain(&self) {
-        self.draining.send_replace(true);
+        self.advance(Stage::Draining);
+    }
+
+    fn advance(&self, to: Stage) {
+        self.stage.send_if_modified(|stage| {
+            let goes_on = *stage < to;
+            if goes_on {
+                *stage = to;
+            }
+            goes_on
+        });
+    }
+
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        *self.stage.borrow()
     }
 
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        self.stage() == Stage::Draining
+    }
+
+    /// Waits until the node is at this stage or beyond.
+    pub(crate) async fn reached(&self, wanted: Stage) {
+        let mut stage = self.stage.subscribe();
+        // The sender lives as long as `self`: the wait cannot fail.
+        drop(stage.wait_for(|stage| *stage >= wanted).await);
     }
 
     /// Waits until polls are to end.
     pub(crate) async fn drained(&self) {
-        let mut draining = self.draining.subscribe();
-        // The sender lives as long as `self`: the wait cannot fail.
-        drop(draining.wait_for(|draining| *draining).await);
+        self.reached(Stage::Draining).await;
     }
 
     /// Cleans up after deleted namespaces until its future is dropped.

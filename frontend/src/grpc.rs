@@ -19,7 +19,10 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{operator_service::Operators, wire::WireLayer, workflow_service::Workflows};
-use crate::{frontend::Frontend, limits};
+use crate::{
+    frontend::{Frontend, Stage},
+    limits,
+};
 
 /// What tools ask the health of; the empty name is the server as a whole.
 const HEALTH_NAMES: [&str; 3] = [
@@ -47,7 +50,15 @@ pub async fn serve(
     let (reporter, health) = tonic_health::server::health_reporter();
     report(&reporter, ServingStatus::Serving).await;
     let stopping = async {
-        shutdown.await;
+        let leaving = async {
+            frontend.reached(Stage::Leaving).await;
+            report(&reporter, ServingStatus::NotServing).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = shutdown => {}
+            () = leaving => {}
+        }
         report(&reporter, ServingStatus::NotServing).await;
         frontend.drain();
     };

@@ -3,7 +3,7 @@
 mod debug;
 mod exposition;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -14,14 +14,15 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use crate::frontend::Frontend;
+use crate::frontend::{Frontend, Stage};
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves pages on the listener until `shutdown` ends.
+/// Serves pages, these and `more`, on the listener until `shutdown` ends.
 pub async fn serve(
     listener: TcpListener,
     frontend: Arc<Frontend>,
+    more: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let pages = Router::new()
@@ -33,10 +34,14 @@ pub async fn serve(
         .route("/debug/view", get(debug::view))
         .route("/debug/queues", get(debug::queues))
         .route("/debug/namespaces", get(debug::namespaces))
-        .with_state(frontend);
-    axum::serve(listener, pages)
-        .with_graceful_shutdown(shutdown)
-        .await
+        .with_state(frontend)
+        .merge(more);
+    axum::serve(
+        listener,
+        pages.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(shutdown)
+    .await
 }
 
 /// The process lives.
@@ -46,11 +51,12 @@ async fn health() -> Response {
 
 /// The node takes calls.
 async fn ready(State(frontend): State<Arc<Frontend>>) -> Response {
-    if frontend.is_draining() {
-        let status = debug::json(&serde_json::json!({ "status": "draining" }));
-        (StatusCode::SERVICE_UNAVAILABLE, status).into_response()
-    } else {
-        health().await
+    match frontend.stage() {
+        Stage::Serving => health().await,
+        stage => {
+            let status = debug::json(&serde_json::json!({ "status": stage.name() }));
+            (StatusCode::SERVICE_UNAVAILABLE, status).into_response()
+        }
     }
 }
 

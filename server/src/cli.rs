@@ -16,6 +16,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server. Without options it keeps its data in ./perdure-data and listens on 127.0.0.1:7233.
     Server(ServerArgs),
+    /// Ask and tell a cluster, through a node on this machine.
+    Admin(crate::admin::command::AdminArgs),
     /// Set up or update the schema of a store, or print its statements.
     #[cfg(feature = "cassandra")]
     Schema(crate::schema::SchemaArgs),

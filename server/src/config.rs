@@ -206,7 +206,7 @@ fn validate(config: Config) -> Result<Config, ConfigError> {
         .storage
         .validate()
         .map_err(|error| ConfigError::Invalid(error.to_string()))?;
-    if config.membership.is_some() {
+    if config.membership.is_some() && !matches!(config.data, Data::Shared(_)) {
         return Err(ConfigError::Invalid(
             "refuse global.membership: nodes of a cluster share one store, and this one is the process's own"
                 .to_owned(),
@@ -299,8 +299,8 @@ mod tests {
     fn data_is_in_a_folder_or_in_a_store_that_is_shared() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("perdure.yaml");
-        let store =
-            "persistence: {defaultStore: a, numHistoryShards: 3, datastores: {a: {cassandra: {hosts: h}}}}";
+        let store = "persistence: {defaultStore: a, numHistoryShards: 3, datastores: {a: {cassandra: {hosts: h}}}}\n\
+             global: {membership: {node: a}}\n";
         std::fs::write(&path, store).expect("written");
         let args = |data_dir: Option<PathBuf>| RunArgs {
             config: Some(path.clone()),
@@ -310,6 +310,11 @@ mod tests {
         let config = load(args(None)).expect("valid");
         assert!(matches!(config.data, Data::Shared(_)), "{:?}", config.data);
         assert_eq!(config.cluster.shards.get(), 3);
+        assert_eq!(
+            config.membership.map(|settings| settings.node),
+            Some("a".to_owned())
+        );
+        assert_eq!(config.http_listen, Some(ADMIN_ADDRESS));
         let error = load(args(Some("x".into()))).expect_err("refused");
         assert_eq!(error.to_string(), "give a data folder or persistence, not both");
     }

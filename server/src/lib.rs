@@ -1,5 +1,6 @@
 //! Server: puts the parts together. A program can embed it: load a [`config::Config`] and call [`run::run`].
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod membership;
@@ -12,3 +13,5 @@ pub mod run;
 #[cfg(feature = "cassandra")]
 pub mod schema;
 pub mod telemetry;
+
+mod node;

@@ -20,6 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let args = match Cli::parse().command {
         Command::Server(args) => args,
+        Command::Admin(args) => return done(perdure_server::admin::command::run(args)),
         #[cfg(feature = "cassandra")]
         Command::Schema(args) => return done(perdure_server::schema::run(args)),
     };

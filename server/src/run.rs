@@ -7,12 +7,11 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use cluster::host::{self, Host, Parts, StartError};
+use cluster::host::{Host, StartError};
 use frontend::frontend::{DefaultNamespace, Frontend, OpenError, Options};
-use proto::ids::NodeId;
 use storage::{
     embedded::{self, EmbeddedStore},
     memory::MemoryStore,
@@ -24,13 +23,22 @@ use storage::{
         error::VisibilityError,
     },
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    task::JoinSet,
+};
 
 use crate::{
+    admin::{self, operator::Operator},
     config::{Config, Data},
+    membership::member::JoinError,
+    node::{self, Node},
     persistence,
 };
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How long calls that are under way may take to end after the signal.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the default namespaces keep closed workflows.
@@ -53,6 +61,14 @@ pub enum RunError {
     Node(#[from] StartError),
     #[error(transparent)]
     Frontend(#[from] OpenError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error(
+        "stop: this node was started again elsewhere, as generation {generation}; is its name used twice?"
+    )]
+    Superseded { generation: u64 },
+    #[error("stop: membership has failed")]
+    MembershipEnded,
     #[error("serve: {0}")]
     Serve(String),
     #[error("draw random bytes: {0}")]
@@ -67,64 +83,77 @@ pub(crate) struct Stores {
     pub(crate) embedded: Option<Arc<EmbeddedStore>>,
 }
 
-/// Runs the server until `stop` ends, then stops it in order: polls are answered empty, calls end, batches finish.
+/// Runs the server until `stop` ends or an operator drains it, then stops it in order: shards go to other nodes, polls
+/// are answered empty, calls end, batches finish.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     // First of all the addresses: a second server is told at once, and nothing is touched.
-    let listener = listen(config.listen).await?;
+    let socket = reserve(config.listen)?;
+    let address = socket.local_addr().unwrap_or(config.listen);
     let http = match config.http_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
     };
     let stores = open(&config).await?;
-    let host = start_node(&config, &stores).await?;
-    let frontend = Frontend::open(host.router().clone(), options(&config, &host)).await?;
+    let node = node::start(&config, &stores, address).await?;
+    let frontend = Frontend::open(node.host.router().clone(), options(&config, &node.host)).await?;
     for namespace in &config.namespaces {
         frontend
             .add_search_attributes(namespace, &config.search_attributes)
             .await?;
     }
-    let address = listener.local_addr().unwrap_or(config.listen);
+    let operator = operator(&frontend, &node);
+    let (end, ended) = watch::channel(false);
+    // Dropped, and with it ended, when this function is left.
+    let mut tasks = JoinSet::new();
+    {
+        let frontend = Arc::clone(&frontend);
+        tasks.spawn(async move { frontend.reclaim().await });
+    }
+    if let Some(listener) = http {
+        let pages = admin::pages::pages(operator.clone());
+        let served = frontend::http::serve(listener, Arc::clone(&frontend), pages, finished(ended.clone()));
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "serve pages");
+            }
+        });
+    }
+    // Only here do clients find somebody: while a node starts they go to others.
+    let listener = socket
+        .listen(BACKLOG)
+        .map_err(|error| RunError::Listen(address, error))?;
+    let mut calls = tokio::spawn(frontend::grpc::serve(
+        listener,
+        Arc::clone(&frontend),
+        finished(ended.clone()),
+    ));
     println!(
         "Perdure {} answers on {address}; {}.",
         env!("CARGO_PKG_VERSION"),
         place(&config.data)
     );
     tracing::info!(%address, "server is up");
-
-    let (end, ended) = tokio::sync::watch::channel(false);
-    let reclaim = {
-        let frontend = Arc::clone(&frontend);
-        tokio::spawn(async move { frontend.reclaim().await })
-    };
-    let pages = http.map(|listener| {
-        tokio::spawn(frontend::http::serve(
-            listener,
-            Arc::clone(&frontend),
-            finished(ended.clone()),
-        ))
-    });
-    let mut calls = tokio::spawn(frontend::grpc::serve(
-        listener,
-        Arc::clone(&frontend),
-        finished(ended.clone()),
-    ));
     let served = tokio::select! {
         () = stop => None,
+        () = operator.drain_wanted() => None,
         served = &mut calls => Some(served),
+        error = node.expelled() => {
+            node.halt().await;
+            return Err(error);
+        }
     };
     tracing::info!("server stops");
+    frontend.leave();
+    node.hand_over().await;
     frontend.drain();
-    host.drain_queues().await;
+    node.host.drain_queues().await;
     end.send_replace(true);
     let served = match served {
         Some(served) => Some(served),
         None => tokio::time::timeout(GRACE, &mut calls).await.ok(),
     };
-    reclaim.abort();
-    if let Some(pages) = pages {
-        pages.abort();
-    }
-    host.stop().await;
+    tasks.shutdown().await;
+    node.stop().await;
     if let Some(store) = stores.embedded {
         store.close().await;
     }
@@ -134,6 +163,18 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         // Calls that did not end in time are cut: their clients try again.
         Some(_) | None => Ok(()),
     }
+}
+
+/// Lets operators ask this node, directly and through other nodes.
+fn operator(frontend: &Arc<Frontend>, node: &Node) -> Operator {
+    let router = node.host.router();
+    let operator = Operator::new(Arc::clone(frontend), router.clone());
+    let answers = operator.clone();
+    router.set_operator(Arc::new(move |question| {
+        let operator = answers.clone();
+        Box::pin(async move { operator.answer(question).await })
+    }));
+    operator
 }
 
 /// Ends when the process is asked to stop.
@@ -151,12 +192,28 @@ pub async fn stop_signal() {
     }
 }
 
-async fn finished(mut ended: tokio::sync::watch::Receiver<bool>) {
+async fn finished(mut ended: watch::Receiver<bool>) {
     // The sender lives until the server has stopped.
     let _ = ended.wait_for(|ended| *ended).await;
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+/// Takes an address without listening yet: connections are refused.
+fn reserve(address: SocketAddr) -> Result<TcpSocket, RunError> {
+    let taken = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        // Connections of an earlier process may still be on their way out.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    taken().map_err(|error| RunError::Listen(address, error))
+}
+
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(address)
         .await
         .map_err(|error| RunError::Listen(address, error))
@@ -192,37 +249,6 @@ async fn open(config: &Config) -> Result<Stores, RunError> {
         }
         Data::Shared(persistence) => Ok(persistence.open().await?),
     }
-}
-
-async fn start_node(config: &Config, stores: &Stores) -> Result<Host, RunError> {
-    // Fails here if it ever does, not within a shard.
-    seed().map_err(|error| RunError::Random(error.to_string()))?;
-    let generation = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    let node = NodeId {
-        name: "perdure".into(),
-        generation,
-    };
-    let parts = Parts {
-        view: cluster::placement::alone(&node),
-        peers: None,
-        node,
-        store: Arc::clone(&stores.shards),
-        registry: Arc::clone(&stores.registry),
-        visibility: Arc::clone(&stores.visibility),
-        config: config.cluster.clone(),
-        namespaces: frontend::namespace::read(&*stores.registry).await?,
-        seed: Arc::new(|| seed().unwrap_or_default()),
-    };
-    Ok(host::start(parts).await?)
-}
-
-fn seed() -> Result<[u8; 16], getrandom::Error> {
-    let mut seed = [0; 16];
-    getrandom::fill(&mut seed)?;
-    Ok(seed)
 }
 
 fn options(config: &Config, host: &Host) -> Options {

@@ -34,7 +34,11 @@ pub fn start(level: LogLevel, format: LogFormat) {
 /// What is heard: what `wanted` says, which is `RUST_LOG`; without it all of the level.
 fn filter(level: LevelFilter, wanted: Option<&str>) -> EnvFilter {
     // Where anything is said of a module the default directive is not heard: it is written out.
-    let quiet = if level == LevelFilter::OFF { "off".to_owned() } else { format!("{level},{QUIET}") };
+    let quiet = if level == LevelFilter::OFF {
+        "off".to_owned()
+    } else {
+        format!("{level},{QUIET}")
+    };
     EnvFilter::builder()
         .with_default_directive(level.into())
         .parse_lossy(wanted.unwrap_or(&quiet))
@@ -46,7 +50,12 @@ mod tests {
 
     #[test]
     fn all_of_the_level_is_heard() {
-        for level in [LevelFilter::DEBUG, LevelFilter::INFO, LevelFilter::ERROR, LevelFilter::OFF] {
+        for level in [
+            LevelFilter::DEBUG,
+            LevelFilter::INFO,
+            LevelFilter::ERROR,
+            LevelFilter::OFF,
+        ] {
             assert_eq!(filter(level, None).max_level_hint(), Some(level));
         }
         let narrowed = filter(LevelFilter::INFO, Some("perdure_server=warn"));

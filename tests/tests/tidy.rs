@@ -93,7 +93,14 @@ const NAMES: [(&str, &[&str]); 9] = [
             "storage/tests/cassandra",
         ],
     ),
-    ("axum", &["frontend/src/http"]),
+    (
+        "axum",
+        &[
+            "frontend/src/http",
+            "frontend/tests/",
+            "server/src/admin/pages.rs",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

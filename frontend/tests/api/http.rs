@@ -33,6 +33,7 @@ async fn pages_tell_what_the_node_does() {
     tokio::spawn(http::serve(
         listener,
         Arc::clone(&server.frontend),
+        axum::Router::new(),
         std::future::pending(),
     ));
     let mut client = server.client().await;

@@ -64,7 +64,7 @@ impl Default for Section {
             key_file: None,
             key_env: None,
             max_join_duration: Duration::from_secs(10),
-            drain_max: Duration::from_secs(20),
+            drain_max: Duration::from_secs(15),
         }
     }
 }
