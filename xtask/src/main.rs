@@ -21,7 +21,7 @@ const USAGE: &str = "cargo xtask TASK
 
   verify    formatting and lints
   test      all tests: unit, property, simulation, the storage suite on a real Cassandra, golden histories replayed by a real SDK, then real SDK workers
-            and the official server beside ours, the SDKs' own test environments, abuse, and crashes under load
+            and the official server beside ours, the SDKs' own test environments, abuse, crashes under load, and a cluster whose nodes come and go
   order     start the server and run the example order workflow on it
   replay    only the replay of the golden histories
   compat    only the comparison with the official server; further arguments go to tests/compat/compare.py
@@ -29,6 +29,7 @@ const USAGE: &str = "cargo xtask TASK
   sdk       only the SDKs' own test environments; further arguments go to tests/compat/sdk.py
   abuse     only the clients that misbehave; further arguments go to it
   chaos     only the crashes under load; further arguments go to it
+  churn     only a cluster whose nodes are restarted, added, drained and killed under load; further arguments go to it
   cassandra-suite
             only what runs on a real Cassandra node: the storage suite, the example order and scenarios
   cassandra start real Cassandra nodes, as many as the first argument says, until ENTER is pressed; on port 9042,
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         "sdk" => build().and_then(|()| sdk(&rest)),
         "abuse" => build().and_then(|()| program("abuse", &rest)),
         "chaos" => build().and_then(|()| program("chaos", &rest)),
+        "churn" => build().and_then(|()| churn(&rest)),
         "cassandra-suite" => cassandra::suite(),
         "cassandra" => cassandra::by_hand(&rest),
         "cluster" => cluster::run(&rest),
@@ -86,7 +88,21 @@ fn test() -> Result<(), String> {
     compare("bad_input.py", &[])?;
     sdk(&[])?;
     program("abuse", &["--short".to_owned()])?;
-    program("chaos", &["--short".to_owned()])
+    program("chaos", &["--short".to_owned()])?;
+    // Outages of the store take longer than the test command may: `churn` without --only makes them.
+    churn(&[
+        "--short".to_owned(),
+        "--only".to_owned(),
+        "restart,add,kill".to_owned(),
+    ])
+}
+
+/// Restarts, adds, drains and kills nodes of a cluster under load.
+fn churn(args: &[String]) -> Result<(), String> {
+    let mut all = vec!["--nodes".to_owned(), "3".to_owned()];
+    all.extend(["--target".to_owned(), target().display().to_string()]);
+    all.extend_from_slice(args);
+    program("chaos", &all)
 }
 
 /// Runs the simulations with many seeds.
