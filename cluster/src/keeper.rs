@@ -33,6 +33,7 @@ use tokio::{
 use self::falls::Falls;
 use crate::{
     courier::NodeCourier,
+    leases,
     placement::{Owner, Placement},
     quarantine::Quarantine,
     router::{Router, now},
@@ -77,6 +78,7 @@ struct Work {
     /// Shards that some task sees to.
     seen_to: HashSet<ShardId>,
     falls: HashMap<ShardId, Falls>,
+    last_checked: Option<ShardId>,
 }
 
 impl Keeper {
@@ -107,6 +109,7 @@ impl Keeper {
         let mut placement = self.router.0.placement.subscribe();
         let mut known = Arc::clone(&placement.borrow());
         let mut work = Work::default();
+        let mut turn = tokio::time::interval(leases::CHECK_PERIOD);
         // What has changed since it began.
         self.settle(self.router.0.map.shards(), &mut work);
         loop {
@@ -117,6 +120,7 @@ impl Keeper {
                     self.placed(&known, &news, &mut work);
                     known = news;
                 }
+                _ = turn.tick() => self.check_next(&mut work),
                 Some(notice) = notices.recv() => self.courier.notice(notice),
                 Some(done) = work.tasks.join_next(), if !work.tasks.is_empty() => match done {
                     Ok(shards) => {
@@ -193,6 +197,19 @@ impl Keeper {
                 // It may have been here before, and cut off when there was something to hear.
                 drop(inner.peers.get(member).hint(Hint::News(News::Anything)));
             }
+        }
+    }
+
+    /// Has one shard look whether it still has its lease, each in its turn: one that was taken unseen is found too.
+    fn check_next(&self, work: &mut Work) {
+        let shards = self.router.0.shards.borrow();
+        let after = shards
+            .keys()
+            .filter(|shard| Some(**shard) > work.last_checked)
+            .min();
+        work.last_checked = after.or_else(|| shards.keys().min()).copied();
+        if let Some(shard) = work.last_checked.and_then(|shard| shards.get(&shard)) {
+            drop(shard.tell(Input::Check));
         }
     }
 
