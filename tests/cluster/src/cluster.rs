@@ -10,6 +10,7 @@ use std::{
 use crate::{
     error::NodesError,
     node, page,
+    ports::free_address,
     process::{Processes, Signal},
     state::{Condition, Node, State, Store},
 };
@@ -60,8 +61,12 @@ impl Cluster {
             fs::remove_dir_all(&options.folder).map_err(NodesError::io("empty the cluster's folder"))?;
         }
         fs::create_dir_all(&options.folder).map_err(NodesError::io("make the cluster's folder"))?;
-        let stores =
-            launcher::Cluster::start(&options.target, &options.folder.join("cassandra"), &options.store)?;
+        let mut store = options.store.clone();
+        if store.port == 0 {
+            // Not any free one: while the store is down a server that connects could be given it as its own.
+            store.port = free_address()?.port();
+        }
+        let stores = launcher::Cluster::start(&options.target, &options.folder.join("cassandra"), &store)?;
         let program = options
             .program
             .canonicalize()
