@@ -85,9 +85,15 @@ pub(super) fn by_hand(args: &[String]) -> Result<(), String> {
     let nodes = nodes.map_err(|_| "cassandra wants a number of nodes".to_owned())?;
     let port = number(1, "9042").parse();
     let port = port.map_err(|_| "cassandra wants a port".to_owned())?;
+    let paxos = match number(2, "v2").as_str() {
+        "v1" => launcher::Paxos::V1,
+        "v2" => launcher::Paxos::V2,
+        _ => return Err("cassandra wants v1 or v2".to_owned()),
+    };
     let options = launcher::Options {
         nodes,
         port,
+        paxos,
         ..launcher::Options::default()
     };
     let data = target().join(format!("cassandra/by-hand-{port}"));

@@ -33,7 +33,7 @@ const USAGE: &str = "cargo xtask TASK
   cassandra-suite
             only what runs on a real Cassandra node: the storage suite, the example order and scenarios
   cassandra start real Cassandra nodes, as many as the first argument says, until ENTER is pressed; on port 9042,
-            or the one that the second argument says";
+            or the one that the second argument says; with Paxos v2, or v1 as the third";
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);

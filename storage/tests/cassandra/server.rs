@@ -3,6 +3,7 @@
 use std::{
     env,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -33,6 +34,12 @@ pub(crate) fn address() -> SocketAddr {
         .expect("an address and a port")
 }
 
+/// Copies of each row: `PERDURE_CASSANDRA_COPIES`, for a cluster of several nodes.
+fn copies() -> NonZeroUsize {
+    let text = env::var("PERDURE_CASSANDRA_COPIES").unwrap_or_else(|_| "1".to_owned());
+    text.parse().expect("a number of copies")
+}
+
 /// A plain session, for what Cassandra says of itself.
 pub(crate) async fn session(address: SocketAddr) -> Session {
     let builder = SessionBuilder::new().known_node(address.to_string());
@@ -57,6 +64,7 @@ impl Keyspace {
             port: address.port(),
             keyspace: self.name.clone(),
             auto_setup: true,
+            replication_factor: copies(),
             // A machine that is busy with other tests is slow, and no test waits for these.
             timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
