@@ -32,6 +32,7 @@ use crate::{
     holdings::Holdings,
     indexer::Indexer,
     keeper::Keeper,
+    liveness,
     map::ShardMap,
     metrics::NodeMetrics,
     peers::Peers,
@@ -145,6 +146,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         service: JoinSet::new(),
     };
     if let Some(listener) = parts.peers {
+        host.tasks.spawn(liveness::beat(router.clone()));
         host.service.spawn(service::serve(listener, router.clone()));
     }
     host.tasks.spawn(follow(view, router.clone()));

@@ -33,7 +33,7 @@ use tokio::{
 use self::falls::Falls;
 use crate::{
     courier::NodeCourier,
-    leases,
+    leases, liveness,
     placement::{Owner, Placement},
     quarantine::Quarantine,
     router::{Router, now},
@@ -190,6 +190,13 @@ impl Keeper {
                 drop(shard.tell(Input::QueuesMoved));
             }
         }
+        if placement.view().lost() >= placement.view().members().len() {
+            let keeper = Arc::clone(self);
+            work.tasks.spawn(async move {
+                keeper.step_aside().await;
+                Vec::new()
+            });
+        }
         for change in &changes {
             if let Change::Came(member) = change
                 && member.name() != placement.view().me()
@@ -211,6 +218,20 @@ impl Keeper {
         if let Some(shard) = work.last_checked.and_then(|shard| shards.get(&shard)) {
             drop(shard.tell(Input::Check));
         }
+    }
+
+    /// Lets all shards go if the others are alive and only this node does not reach them: they take the shards, and
+    /// what is answered here would be of yesterday.
+    async fn step_aside(&self) {
+        let placement = self.router.placement();
+        if liveness::may_take(&self.router, &placement).await
+            || !Arc::ptr_eq(&placement, &self.router.placement())
+        {
+            return;
+        }
+        tracing::warn!("this node is cut off from the others: it lets its shards go");
+        let held: Vec<_> = self.router.0.shards.borrow().keys().copied().collect();
+        join_all(held.into_iter().map(|shard| self.router.give_up(shard))).await;
     }
 
     /// Sees to shards that are not where they belong.
@@ -258,9 +279,24 @@ impl Keeper {
 
     /// Asks the others for the shards and takes them up.
     async fn take_over(&self, shards: &[ShardId]) {
+        self.allowed().await;
         for some in shards.chunks(SHARDS_AT_A_TIME) {
             self.ask_for(some).await;
             join_all(some.iter().map(|shard| self.take_up_in_time(*shard))).await;
+        }
+    }
+
+    /// Waits until this node is not one that is cut off from most of the others.
+    async fn allowed(&self) {
+        let mut placement = self.router.0.placement.subscribe();
+        loop {
+            let known = Arc::clone(&placement.borrow_and_update());
+            tokio::select! {
+                may_take = liveness::may_take(&self.router, &known) => if may_take {
+                    return;
+                },
+                _ = placement.changed() => {}
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod courier;
 mod holdings;
 mod indexer;
 mod keeper;
+mod liveness;
 mod peers;
 mod quarantine;
 mod queues;

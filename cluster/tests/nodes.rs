@@ -16,11 +16,14 @@ use engine::{
     trigger::{Signal, Trigger},
 };
 use perdure_cluster::router::{AskError, Router, RunTarget};
+use proto::ids::ShardId;
 use stand::{
     begin,
     cluster::{Cluster, Doors, SHARDS},
     complete_by, end, key, poll_by,
+    watched::Watched,
 };
+use storage::memory::MemoryStore;
 use tokio::task::JoinSet;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -207,5 +210,73 @@ async fn nodes_come_and_leave_and_no_call_fails() {
     cluster.settled().await;
     let (done, failed) = load.end().await;
     assert_eq!(failed, Vec::<String>::new(), "of {done}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_a_node_costs_only_what_may_be_asked_again() {
+    let mut cluster = Cluster::start(&["a", "b", "c"]).await;
+    let load = Load::start(&cluster.doors());
+    load.more(50).await;
+    cluster.kill("b").await;
+    cluster.forget("b");
+    cluster.settled().await;
+    // Tickets went with the queue if it was there: it goes on all the same.
+    load.more(100).await;
+    let (done, failed) = load.end().await;
+    let unexpected: Vec<_> = failed
+        .iter()
+        .filter(|failure| !failure.contains("unavailable") && !failure.contains("Unavailable"))
+        .collect();
+    assert!(unexpected.is_empty(), "of {done}: {unexpected:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn node_that_no_other_reaches_leaves_its_shards_to_them() {
+    let store = MemoryStore::new();
+    let watched = Watched::new(store.clone());
+    let mut cluster = Cluster::start_on(store, Arc::new(watched.clone()), &["a", "b", "c"]).await;
+    cluster.settled().await;
+    let load = Load::start(&cluster.doors());
+    load.more(50).await;
+    let cut_off = cluster.close("c").await;
+    cluster.show("a", &["a", "b"], 1);
+    cluster.show("b", &["a", "b"], 1);
+    cluster.show("c", &["c"], 2);
+    // It reaches the store as before, and goes on with what it holds until it is fenced or knows better.
+    let alone = {
+        let router = cut_off.router.clone();
+        tokio::spawn(async move {
+            let starts = (0..40).map(|n| {
+                let (router, id) = (router.clone(), format!("alone-{n}"));
+                async move { router.start(&key(&id), begin(&id)).await }
+            });
+            for started in futures::future::join_all(starts).await {
+                assert!(
+                    matches!(started, Ok(_) | Err(AskError::Unavailable(_))),
+                    "{started:?}"
+                );
+            }
+        })
+    };
+    load.more(100).await;
+    cluster.all_held_by(&["a", "b"]).await;
+    alone.await.expect("no panic");
+    for shard in 0..SHARDS {
+        assert_ne!(
+            watched.owner(ShardId(shard)).as_deref(),
+            Some("c"),
+            "shard {shard}"
+        );
+    }
+    cluster.heal();
+    cluster.open(cut_off);
+    cluster.settled().await;
+    load.more(50).await;
+    let (done, failed) = load.end().await;
+    let lost = |failure: &&String| !failure.contains("unavailable");
+    assert_eq!(failed.iter().find(lost), None, "of {done}");
+    watched.check();
     cluster.stop().await;
 }

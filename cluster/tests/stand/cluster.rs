@@ -123,7 +123,7 @@ impl Cluster {
         self.set_state(name, State::Leaving);
         let left = self.nodes[name].host.hand_over(Duration::from_secs(30)).await;
         assert_eq!(left, 0, "all shards have gone elsewhere");
-        self.close(name).await;
+        drop(self.close(name).await);
         let node = self.nodes.remove(name).expect("a node");
         node.host.stop().await;
         self.members.retain(|member| **member.name() != *name);
@@ -156,13 +156,43 @@ impl Cluster {
     }
 
     /// Clients go elsewhere, and wait for the answers that they have not yet.
-    async fn close(&self, name: &str) {
+    pub(crate) async fn close(&self, name: &str) -> Door {
         let door = {
             let mut open = self.open.write().expect("no panic");
             let at = open.iter().position(|door| door.name == name).expect("a door");
             open.remove(at)
         };
         drop(door.busy.write().await);
+        door
+    }
+
+    /// Clients may call there again.
+    pub(crate) fn open(&self, door: Door) {
+        self.open.write().expect("no panic").push(door);
+    }
+
+    /// All see all again.
+    pub(crate) fn heal(&mut self) {
+        self.publish();
+    }
+
+    /// Waits until these nodes have all shards between them and the others none.
+    pub(crate) async fn all_held_by(&self, names: &[&str]) {
+        loop {
+            let mut held = (0, 0);
+            for (name, node) in &self.nodes {
+                let here = node.host.router().shard_views().await.len();
+                if names.contains(&name.as_str()) {
+                    held.0 += here;
+                } else {
+                    held.1 += here;
+                }
+            }
+            if held == (SHARDS as usize, 0) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(crate) fn doors(&self) -> Doors {
@@ -216,7 +246,7 @@ impl Cluster {
                 if mine == held {
                     break;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     }

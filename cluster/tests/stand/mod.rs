@@ -37,6 +37,7 @@ use storage::{
 };
 
 pub(crate) mod cluster;
+pub(crate) mod watched;
 
 pub(crate) const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);
 
@@ -161,7 +162,8 @@ pub(crate) async fn poll_by(router: &Router, wait: Duration) -> Option<(RunTarge
             .await
         {
             Ok(Reply::WorkflowTask(task)) => return Some((target, *task)),
-            Err(AskError::Rejected(Rejection::Stale)) => {}
+            // Its shard announces it again.
+            Err(AskError::Rejected(Rejection::Stale) | AskError::Unavailable(_)) => {}
             other => panic!("unexpected answer: {other:?}"),
         }
     }
