@@ -119,8 +119,12 @@ impl Frontend {
             metrics: Metrics::default(),
             stage: watch::Sender::new(Stage::Serving),
         };
+        let news = frontend.router.news();
         frontend.prepare().await?;
-        Ok(Arc::new(frontend))
+        let frontend = Arc::new(frontend);
+        // Ends with the frontend.
+        tokio::spawn(crate::news::follow(Arc::downgrade(&frontend), news));
+        Ok(frontend)
     }
 
     /// Counts a call that begins, until the returned value is dropped.

@@ -16,6 +16,7 @@ mod activity;
 mod call;
 mod error;
 mod history;
+mod news;
 mod operator;
 mod queue;
 mod rate;

@@ -181,6 +181,18 @@ impl Namespaces {
         self.known().by_name.contains_key(name)
     }
 
+    /// Reads all again, since another node has changed some, and forgets those that are gone.
+    pub(crate) async fn reload(&self) -> Result<(), Error> {
+        let known = self.all();
+        let stored = self.load().await?;
+        for namespace in known {
+            if !stored.iter().any(|stored| stored.id == namespace.id) {
+                self.forget(&namespace);
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the namespace that a call names, if it takes calls.
     pub(crate) async fn usable(&self, name: &str) -> Result<Arc<Namespace>, Error> {
         self.usable_for(CallKind::Usual, name).await

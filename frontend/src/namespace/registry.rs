@@ -1,6 +1,7 @@
 //! How namespaces are kept in the registry: the record by id, the id by name, both written together.
 
 use bytes::Bytes;
+use cluster::router::News;
 use proto::ids::NamespaceId;
 use storage::registry::{Entry, Registry, RegistryError, RegistryTable, RegistryWrite};
 
@@ -61,7 +62,10 @@ impl Namespaces {
             ),
         ];
         match self.router.registry().write(writes).await {
-            Ok(()) => Ok(Stored { record, version: 1 }),
+            Ok(()) => {
+                self.router.tell_news(&News::Namespaces);
+                Ok(Stored { record, version: 1 })
+            }
             Err(RegistryError::Conflict) => Err(Error::NamespaceExists(record.name)),
             Err(RegistryError::Store(error)) => Err(error.into()),
         }
@@ -165,7 +169,10 @@ impl Namespaces {
     /// Says whether the writes were applied, rather than met by others.
     async fn write(&self, writes: Vec<RegistryWrite>) -> Result<bool, Error> {
         match self.router.registry().write(writes).await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.router.tell_news(&News::Namespaces);
+                Ok(true)
+            }
             Err(RegistryError::Conflict) => Ok(false),
             Err(RegistryError::Store(error)) => Err(error.into()),
         }

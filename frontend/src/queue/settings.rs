@@ -1,6 +1,7 @@
 //! What clients have set for task queues: kept in the registry, a row for each queue and kind of tasks.
 
 use bytes::Bytes;
+use cluster::router::News;
 use prost::Message;
 use proto::{
     ids::{NamespaceId, QueueKey, TaskKind},
@@ -89,6 +90,7 @@ pub(super) async fn change(
         match registry.write(vec![write]).await {
             Ok(()) => {
                 apply(frontend, key, &config);
+                frontend.router.tell_news(&News::QueueSettings(row));
                 return Ok(config);
             }
             // Others have written since it was read.
@@ -108,6 +110,14 @@ pub(crate) async fn load(frontend: &Frontend) -> Result<(), Error> {
         None
     })
     .await
+}
+
+/// Lets a queue follow what another node has set for it.
+pub(crate) async fn read_again(frontend: &Frontend, row: &Bytes) -> Result<(), Error> {
+    let key = Key::from_bytes(row).ok_or_else(malformed)?;
+    let config = read(frontend, &key).await?.unwrap_or_default();
+    apply(frontend, &key, &config);
+    Ok(())
 }
 
 /// Removes what is set for the queues of a namespace that goes away.
