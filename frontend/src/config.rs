@@ -20,6 +20,9 @@ pub struct Config {
     pub namespace_visibility_rps: Option<NonZeroU32>,
     /// Calls of one kind that wait for something, such as polls, for one namespace (`frontend.namespaceCount`).
     pub namespace_waiting_calls_max: NonZeroU32,
+    /// Connections at a time. Over it nothing more is accepted until one ends; no more than half of the files that the
+    /// process may open.
+    pub connections_max: NonZeroU32,
     /// How old a connection gets before its client is asked to make another one, so that clients spread over nodes
     /// that come (`frontend.keepAliveMaxConnectionAge`), such as "5m". Its calls go on to their end.
     #[serde(deserialize_with = "human_duration")]
@@ -34,6 +37,7 @@ impl Default for Config {
             namespace_visibility_rps: None,
             namespace_waiting_calls_max: NonZeroU32::new(limits::WAITING_CALLS_MAX)
                 .unwrap_or(NonZeroU32::MAX),
+            connections_max: NonZeroU32::new(limits::CONNECTIONS_MAX).unwrap_or(NonZeroU32::MAX),
             connection_age_max: limits::CONNECTION_AGE_MAX,
         }
     }

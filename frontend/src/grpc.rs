@@ -1,5 +1,6 @@
 //! The gRPC server: services, health, reflection, transport settings and the way it stops.
 
+mod accept;
 mod answer;
 mod operator_service;
 mod wire;
@@ -12,10 +13,7 @@ use proto::temporal::{
     workflowservice::v1::workflow_service_server::WorkflowServiceServer,
 };
 use tokio::net::TcpListener;
-use tonic::{
-    codec::CompressionEncoding,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{codec::CompressionEncoding, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{operator_service::Operators, wire::WireLayer, workflow_service::Workflows};
@@ -99,7 +97,10 @@ pub async fn serve(
                 .build_v1alpha()?
                 .accept_compressed(CompressionEncoding::Gzip),
         )
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopping)
+        .serve_with_incoming_shutdown(
+            accept::incoming(listener, frontend.options.calls.connections_max),
+            stopping,
+        )
         .await?;
     Ok(())
 }

@@ -46,6 +46,12 @@ pub const REQUEST_BYTES_MAX: usize = 4 * MIB;
 pub const RESPONSE_BYTES_MAX: usize = 128 * MIB;
 /// Headers of a request.
 pub const HEADER_BYTES_MAX: u32 = 64 * KIB as u32;
+/// Connections of clients at a time, if the process may open so many files.
+pub const CONNECTIONS_MAX: u32 = 50_000;
+/// How long nothing is accepted after an accept failed, such as for want of files.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that has connected may take to say the first word.
+pub const GREETING_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Calls that one connection may have open: each poll is one.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 20_000;
 /// Calls that a client may take back before the server has looked at them.

@@ -32,6 +32,7 @@ use tokio::{
 use crate::{
     admin::{self, operator::Operator},
     config::{Config, Data},
+    files,
     membership::member::JoinError,
     node::{self, Node},
     persistence,
@@ -271,7 +272,10 @@ fn options(config: &Config, host: &Host) -> Options {
                 retention: RETENTION,
             })
             .collect(),
-        calls: config.frontend.clone(),
+        calls: frontend::config::Config {
+            connections_max: files::connections_max(config.frontend.connections_max),
+            ..config.frontend.clone()
+        },
     }
 }
 

@@ -1,9 +1,12 @@
 //! What happens below the services: sizes, unknown methods, versions, health, the way the server stops.
 
+use std::num::NonZeroU32;
+
+use perdure_frontend::config::Config;
 use proto::temporal::{
     common::v1::{Payload, Payloads},
     taskqueue::v1::TaskQueue,
-    workflowservice::v1::*,
+    workflowservice::v1::{workflow_service_client::WorkflowServiceClient, *},
 };
 use tonic::{Code, Request};
 use tonic_health::pb::{
@@ -153,4 +156,33 @@ async fn compressed_requests_are_read() {
         (outcome(health.check(HealthCheckRequest::default()).await), "ok"),
     ];
     check(&rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_over_the_limit_wait_for_room() {
+    let server = Server::start_with(Config {
+        connections_max: NonZeroU32::new(2).expect("number"),
+        ..Config::default()
+    })
+    .await;
+    let mut first = server.client().await;
+    let mut second = server.client().await;
+    let address = server.address.clone();
+    let third = tokio::spawn(async move {
+        let endpoint = tonic::transport::Channel::from_shared(address).expect("address");
+        let mut client = WorkflowServiceClient::new(endpoint.connect().await.expect("connection"));
+        client.get_system_info(GetSystemInfoRequest {}).await
+    });
+    // The others are served, the third is not, however often they ask.
+    for _ in 0..200 {
+        for client in [&mut first, &mut second] {
+            client
+                .get_system_info(GetSystemInfoRequest {})
+                .await
+                .expect("served");
+        }
+        assert!(!third.is_finished());
+    }
+    drop(second);
+    third.await.expect("no panic").expect("served");
 }

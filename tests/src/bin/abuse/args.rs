@@ -42,6 +42,8 @@ pub(crate) struct Args {
 pub(crate) enum Part {
     /// Messages over the limit.
     Messages,
+    /// More connections than there are files.
+    Crowd,
     /// More polls than anybody can need.
     Polls,
     /// Clients that go away in the middle of a call.

@@ -8,6 +8,7 @@
 mod args;
 mod backlog;
 mod client;
+mod crowd;
 mod measure;
 mod messages;
 mod polls;
@@ -59,6 +60,7 @@ async fn parts(args: &Args, directory: &Path) -> usize {
     let mut passed = 0;
     for part in [
         Part::Messages,
+        Part::Crowd,
         Part::Polls,
         Part::Vanish,
         Part::Timers,
@@ -70,9 +72,14 @@ async fn parts(args: &Args, directory: &Path) -> usize {
         let began = Instant::now();
         let outcome = async {
             let folder = directory.join(format!("{part:?}").to_lowercase());
-            let mut server = Server::start(&args.server, &folder).await?;
+            let program = match part {
+                Part::Crowd => crowd::program(&args.server, &folder)?,
+                _ => args.server.clone(),
+            };
+            let mut server = Server::start(&program, &folder).await?;
             match part {
                 Part::Messages => messages::run(&server, scale.rounds).await?,
+                Part::Crowd => crowd::run(&server).await?,
                 Part::Polls => polls::run(&server, scale.polls).await?,
                 Part::Vanish => vanish::run(&server, &scale).await?,
                 Part::Timers => timers::run(&server, scale.timers).await?,

@@ -11,6 +11,8 @@ pub(crate) struct Resources {
     /// The most that was resident since the process began.
     pub peak_bytes: u64,
     pub files: usize,
+    /// What it has spent of the processors, in steps of 10 ms.
+    pub processor: Duration,
 }
 
 impl Resources {
@@ -31,6 +33,7 @@ impl Resources {
             resident_bytes: field("VmRSS:")?,
             peak_bytes: field("VmHWM:")?,
             files,
+            processor: processor(process)?,
         })
     }
 
@@ -58,6 +61,20 @@ impl fmt::Display for Resources {
             self.files
         )
     }
+}
+
+fn processor(process: u32) -> Result<Duration, String> {
+    const TICK: Duration = Duration::from_millis(10);
+    let path = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&path).map_err(|error| format!("read {path}: {error}"))?;
+    // The name, which may hold spaces, ends with the last bracket; the 12th and 13th word after it are the times.
+    let words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u32 = words
+        .skip(11)
+        .take(2)
+        .filter_map(|word| word.parse::<u32>().ok())
+        .sum();
+    Ok(TICK * ticks)
 }
 
 /// How long calls of one kind took.
