@@ -14,6 +14,9 @@ pub struct Config {
     pub actor_threads: NonZeroUsize,
     pub shard: shard::config::Config,
     pub matching: matching::config::Config,
+    /// What a run may grow to; set by the names of dynamic settings only.
+    #[serde(skip)]
+    pub limits: engine::limits::Limits,
 }
 
 impl Default for Config {
@@ -24,6 +27,7 @@ impl Default for Config {
             actor_threads: NonZeroUsize::new(cores.div_ceil(2)).unwrap_or(NonZeroUsize::MIN),
             shard: shard::config::Config::default(),
             matching: matching::config::Config::default(),
+            limits: engine::limits::Limits::default(),
         }
     }
 }

@@ -132,7 +132,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         threads: threads.clone(),
         courier: Arc::new(NodeCourier::new(router.clone(), indexer)),
         config: Arc::new(parts.config.shard),
-        limits: Arc::new(Limits::default()),
+        limits: Arc::new(parts.config.limits),
         seed: parts.seed,
         ended,
         quarantine: Mutex::default(),

@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use matching::config::{human_duration, read_duration};
 use serde::Deserialize;
+use storage::visibility::limits::AttributeLimits;
 
 use crate::limits;
 
@@ -27,6 +28,33 @@ pub struct Config {
     /// that come (`frontend.keepAliveMaxConnectionAge`), such as "5m". Its calls go on to their end.
     #[serde(deserialize_with = "human_duration")]
     pub connection_age_max: Duration,
+    /// What requests may carry; set by the names of dynamic settings only.
+    #[serde(skip)]
+    pub sizes: Sizes,
+}
+
+/// What requests may carry, and what is meant where they say nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// One blob of payloads (`limit.blobSize.error`).
+    pub blob_bytes_max: usize,
+    /// A memo (`limit.memoSize.error`).
+    pub memo_bytes_max: usize,
+    /// Search attributes (`frontend.searchAttributes*`).
+    pub attributes: AttributeLimits,
+    /// The time-out of workflow tasks (`history.defaultWorkflowTaskTimeout`).
+    pub task_timeout_default: Duration,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            blob_bytes_max: limits::BLOB_BYTES_MAX,
+            memo_bytes_max: limits::MEMO_BYTES_MAX,
+            attributes: AttributeLimits::default(),
+            task_timeout_default: limits::TASK_TIMEOUT_DEFAULT,
+        }
+    }
 }
 
 impl Default for Config {
@@ -39,6 +67,7 @@ impl Default for Config {
                 .unwrap_or(NonZeroU32::MAX),
             connections_max: NonZeroU32::new(limits::CONNECTIONS_MAX).unwrap_or(NonZeroU32::MAX),
             connection_age_max: limits::CONNECTION_AGE_MAX,
+            sizes: Sizes::default(),
         }
     }
 }
@@ -53,7 +82,8 @@ pub struct InvalidSetting {
 }
 
 impl Config {
-    /// Takes a dynamic setting of the official server; says whether it means something here.
+    /// Takes a dynamic setting of the official server; says whether it means something here. Case does not matter in
+    /// names.
     pub fn set(&mut self, key: &str, value: &str) -> Result<bool, InvalidSetting> {
         let invalid = |wanted| InvalidSetting {
             key: key.to_owned(),
@@ -61,13 +91,21 @@ impl Config {
             value: value.to_owned(),
         };
         let number = || value.parse().map_err(|_| invalid("a whole number above zero"));
+        let bytes = || value.parse().map_err(|_| invalid("a whole number"));
         let span = || read_duration(value).ok_or_else(|| invalid("a number and ms, s, m or h"));
-        match key {
+        let sizes = &mut self.sizes;
+        match key.to_ascii_lowercase().as_str() {
             "frontend.rps" => self.rps = Some(number()?),
-            "frontend.namespaceRPS" => self.namespace_rps = Some(number()?),
-            "frontend.namespaceRPS.visibility" => self.namespace_visibility_rps = Some(number()?),
-            "frontend.namespaceCount" => self.namespace_waiting_calls_max = number()?,
-            "frontend.keepAliveMaxConnectionAge" => self.connection_age_max = span()?,
+            "frontend.namespacerps" => self.namespace_rps = Some(number()?),
+            "frontend.namespacerps.visibility" => self.namespace_visibility_rps = Some(number()?),
+            "frontend.namespacecount" => self.namespace_waiting_calls_max = number()?,
+            "frontend.keepalivemaxconnectionage" => self.connection_age_max = span()?,
+            "frontend.searchattributesnumberofkeyslimit" => sizes.attributes.keys_max = bytes()?,
+            "frontend.searchattributessizeofvaluelimit" => sizes.attributes.value_bytes_max = bytes()?,
+            "frontend.searchattributestotalsizelimit" => sizes.attributes.total_bytes_max = bytes()?,
+            "limit.blobsize.error" => sizes.blob_bytes_max = bytes()?,
+            "limit.memosize.error" => sizes.memo_bytes_max = bytes()?,
+            "history.defaultworkflowtasktimeout" => sizes.task_timeout_default = span()?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -84,6 +122,8 @@ mod tests {
         assert_eq!(config.set("frontend.rps", "7"), Ok(true));
         assert_eq!(config.set("frontend.namespaceCount", "9"), Ok(true));
         assert_eq!(config.set("history.rps", "x"), Ok(false));
+        assert_eq!(config.set("limit.BlobSize.error", "100"), Ok(true));
+        assert_eq!(config.sizes.blob_bytes_max, 100);
         assert_eq!(config.set("frontend.keepAliveMaxConnectionAge", "90s"), Ok(true));
         assert_eq!(config.connection_age_max, Duration::from_secs(90));
         assert!(config.set("frontend.keepAliveMaxConnectionAge", "90").is_err());

@@ -31,7 +31,7 @@ use tokio::{
 
 use self::{record::Record, registry::Stored};
 use crate::{
-    config::Config,
+    config::{Config, Sizes},
     error::Error,
     frontend::OpenError,
     limits,
@@ -53,6 +53,8 @@ pub(crate) struct Namespace {
     pub(crate) id: NamespaceId,
     pub(crate) record: Record,
     pub(crate) schema: Schema,
+    /// What its requests may carry.
+    pub(crate) sizes: Sizes,
     /// The registry's version of the record.
     version: u64,
     /// When the registry was asked last.
@@ -316,6 +318,7 @@ impl Namespaces {
         let namespace = Arc::new(Namespace {
             id,
             schema: stored.record.schema(),
+            sizes: self.config.sizes,
             record: stored.record,
             version: stored.version,
             read: Instant::now(),

@@ -89,15 +89,11 @@ pub(crate) fn request_id(request_id: &str) -> Result<(), Error> {
 }
 
 /// Payloads that are too large.
-pub(crate) fn blob(payloads: Option<&Payloads>) -> Result<(), Error> {
-    if payloads.is_some_and(is_oversize) {
+pub(crate) fn blob(namespace: &Namespace, payloads: Option<&Payloads>) -> Result<(), Error> {
+    if payloads.is_some_and(|payloads| payloads.encoded_len() > namespace.sizes.blob_bytes_max) {
         return Err(Error::invalid("Blob data size exceeds limit."));
     }
     Ok(())
-}
-
-pub(crate) fn is_oversize(payloads: &Payloads) -> bool {
-    payloads.encoded_len() > limits::BLOB_BYTES_MAX
 }
 
 /// Reads the name of a queue that workflows may wait in.

@@ -1,6 +1,7 @@
 //! Settings: one YAML file and the command line, validated once.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
 };
@@ -9,6 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     cli::{LogFormat, LogLevel, RunArgs, StartDevArgs},
+    dynamic::{self, Scalar},
     membership::settings::{Section, Settings, SettingsError},
     persistence::{Persistence, PersistenceFile},
 };
@@ -36,6 +38,8 @@ pub struct Config {
     pub frontend: frontend::config::Config,
     /// `None`: the server is alone.
     pub membership: Option<Settings>,
+    /// Dynamic settings that were given and mean nothing here.
+    pub ignored_settings: Vec<String>,
 }
 
 /// Where data is kept.
@@ -60,6 +64,8 @@ struct File {
     persistence: Option<PersistenceFile>,
     cluster: cluster::config::Config,
     frontend: frontend::config::Config,
+    /// By the names that the official server gives them.
+    dynamic_config: BTreeMap<String, Scalar>,
     global: Global,
 }
 
@@ -98,7 +104,7 @@ pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
         .map(|section| section.resolve(listen))
         .transpose()?;
     let admin = membership.as_ref().map(|_| ADMIN_ADDRESS);
-    let config = Config {
+    let mut config = Config {
         listen,
         http_listen: args.http_listen.or(file.http_listen).or(admin),
         data,
@@ -110,7 +116,11 @@ pub fn load(args: RunArgs) -> Result<Config, ConfigError> {
         cluster: file.cluster,
         frontend: file.frontend,
         membership,
+        ignored_settings: Vec::new(),
     };
+    for (key, value) in file.dynamic_config {
+        config.set_dynamic(key, &value.to_string())?;
+    }
     let rpc = config.membership.as_ref().map(|settings| settings.rpc.bind);
     for address in [Some(config.listen), config.http_listen, rpc]
         .into_iter()
@@ -157,12 +167,7 @@ pub fn load_dev(args: StartDevArgs) -> Result<Config, ConfigError> {
         .iter()
         .map(|text| pair(text, "--search-attribute"))
         .collect::<Result<_, _>>()?;
-    let mut frontend = frontend::config::Config::default();
-    for text in &args.dynamic_config_value {
-        let (key, value) = pair(text, "--dynamic-config-value")?;
-        dynamic(&mut frontend, &key, &value)?;
-    }
-    validate(Config {
+    let mut config = Config {
         listen: SocketAddr::new(ip, args.port),
         http_listen: http_port.map(|port| SocketAddr::new(ip, port)),
         data: args.db_filename.map_or(Data::Memory, Data::Folder),
@@ -172,19 +177,28 @@ pub fn load_dev(args: StartDevArgs) -> Result<Config, ConfigError> {
         log_format: args.log_format.unwrap_or_default(),
         storage: storage::config::EmbeddedConfig::default(),
         cluster: cluster::config::Config::default(),
-        frontend,
+        frontend: frontend::config::Config::default(),
         membership: None,
-    })
+        ignored_settings: Vec::new(),
+    };
+    for text in &args.dynamic_config_value {
+        let (key, value) = pair(text, "--dynamic-config-value")?;
+        config.set_dynamic(key, &value)?;
+    }
+    validate(config)
 }
 
-/// Takes a dynamic setting of the official server; those that mean nothing here are ignored.
-fn dynamic(frontend: &mut frontend::config::Config, key: &str, value: &str) -> Result<(), ConfigError> {
-    // Written as JSON, as a text is on the command line of the official server.
-    let value = value.trim_matches('"');
-    frontend
-        .set(key, value)
-        .map(|_| ())
-        .map_err(|error| ConfigError::Invalid(error.to_string()))
+impl Config {
+    fn set_dynamic(&mut self, key: String, value: &str) -> Result<(), ConfigError> {
+        let mut targets = dynamic::Targets {
+            frontend: &mut self.frontend,
+            cluster: &mut self.cluster,
+        };
+        if !dynamic::set(&mut targets, &key, value)? {
+            self.ignored_settings.push(key);
+        }
+        Ok(())
+    }
 }
 
 /// Reads the stores that nodes share from a settings file.
@@ -282,16 +296,20 @@ mod tests {
     }
 
     #[test]
-    fn dynamic_settings_are_taken_or_ignored() {
-        let mut frontend = frontend::config::Config::default();
-        assert!(dynamic(&mut frontend, "frontend.rps", "5").is_ok());
-        assert!(dynamic(&mut frontend, "system.enableNexus", "true").is_ok());
-        assert_eq!(frontend.rps.map(std::num::NonZeroU32::get), Some(5));
-        let error = dynamic(&mut frontend, "frontend.namespaceRPS", "many").expect_err("refused");
-        assert_eq!(
-            error.to_string(),
-            "frontend.namespaceRPS wants a whole number above zero, not many"
-        );
+    fn dynamic_settings_are_read_from_the_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("perdure.yaml");
+        let text = "dynamic_config:\n  limit.historyCount.error: 7\n  frontend.keepAliveMaxConnectionAge: 90s\n  \
+                    system.enableNexus: true\n";
+        std::fs::write(&path, text).expect("written");
+        let config = load(RunArgs {
+            config: Some(path),
+            ..RunArgs::default()
+        })
+        .expect("valid");
+        assert_eq!(config.cluster.limits.history_events, 7);
+        assert_eq!(config.frontend.connection_age_max.as_secs(), 90);
+        assert_eq!(config.ignored_settings, ["system.enableNexus"]);
     }
 
     #[cfg(feature = "cassandra")]

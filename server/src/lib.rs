@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+mod dynamic;
 mod files;
 pub mod membership;
 #[cfg(feature = "cassandra")]

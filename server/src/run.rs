@@ -133,6 +133,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         env!("CARGO_PKG_VERSION"),
         place(&config.data)
     );
+    if !config.ignored_settings.is_empty() {
+        let settings = config.ignored_settings.join(", ");
+        tracing::warn!(settings, "some dynamic settings mean nothing here");
+    }
     tracing::info!(%address, "server is up");
     let served = tokio::select! {
         () = stop => None,

@@ -119,6 +119,7 @@ fn write_wakeup(unit: &mut Unit, run: &RunKey, slot: &mut Slot) {
 fn write_state(unit: &mut Unit, run: &RunKey, slot: &mut Slot) {
     let key = codec::run_key(run);
     let state = slot.run.to_store().to_bytes();
+    slot.run.set_stored_bytes(state.len());
     if slot.run.is_settled() {
         if slot.hot {
             unit.delete(Table::Run, key.clone());

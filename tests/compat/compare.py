@@ -24,6 +24,27 @@ from harness.normalise import normalise, without_messages
 _HERE = pathlib.Path(__file__).resolve().parent
 _BIN = _HERE / ".venv" / "bin"
 
+# Scenarios that need servers of their own, and the dynamic settings of those.
+_SETTINGS = {
+    "limits.*": {
+        "history.maxInFlightUpdates": "2",
+        "history.maximumBufferedEventsBatch": "3",
+        "history.maximumSignalsPerExecution": "6",
+        "limit.blobSize.error": "20000",
+        # The official server looks at the error only beyond the warning.
+        "limit.blobSize.warn": "10000",
+        "limit.historyCount.error": "60",
+        "limit.historyCount.suggestContinueAsNew": "20",
+        "limit.historySize.error": "70000",
+        "limit.memoSize.error": "20000",
+        "limit.mutableStateSize.error": "30000",
+        "limit.numPendingActivities.error": "2",
+        "limit.numPendingCancelRequests.error": "2",
+        "limit.numPendingChildExecutions.error": "2",
+        "limit.numPendingSignals.error": "2",
+    }
+}
+
 
 def main() -> int:
     arguments = _arguments()
@@ -65,13 +86,37 @@ def _results(
 ) -> Results:
     if existing is not None:
         return _read(existing)
+    command = servers.line(command)
+    usual = ["--only", arguments.only, *(word for names in _SETTINGS for word in ("--skip", names))]
+    groups = [(command, usual)]
+    for names, settings in _SETTINGS.items():
+        options = "".join(f" --dynamic-config-value {key}={value}" for key, value in settings.items())
+        groups.append((command + options, ["--only", arguments.only, "--only", names]))
+    content: dict[str, Any] = {"salt": "", "scenarios": {}}
+    for line, chosen in groups:
+        content = _merged(content, _run(arguments, line, chosen))
+    if save is not None:
+        save.write_text(json.dumps(content, indent=1))
+    return Results(content["salt"], content["scenarios"])
+
+
+def _merged(before: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Puts two runs together; the names of both get one salt."""
+    if before["salt"] and more["salt"]:
+        more = json.loads(json.dumps(more).replace(more["salt"], before["salt"]))
+    return {"salt": before["salt"] or more["salt"], "scenarios": before["scenarios"] | more["scenarios"]}
+
+
+def _run(arguments: argparse.Namespace, command: str, chosen: list[str]) -> dict[str, Any]:
+    run = [f"{_BIN}/python", f"{_HERE}/run.py", *chosen]
+    if not subprocess.run([*run, "--list"], capture_output=True, text=True).stdout.strip():
+        return {"salt": "", "scenarios": {}}
     with tempfile.TemporaryDirectory(prefix="compat-") as folder:
-        out = save or pathlib.Path(folder) / "results.json"
-        out.unlink(missing_ok=True)
+        out = pathlib.Path(folder) / "results.json"
         port = servers.free_port()
         progress = pathlib.Path(folder) / "progress.log"
-        run = [f"{_BIN}/python", f"{_HERE}/run.py", "--target", f"127.0.0.1:{port}", "--out", str(out)]
-        run += ["--only", arguments.only, "--jobs", str(arguments.jobs), "--timeout", str(arguments.timeout)]
+        run += ["--target", f"127.0.0.1:{port}", "--out", str(out)]
+        run += ["--jobs", str(arguments.jobs), "--timeout", str(arguments.timeout)]
         with servers.running(command, port, pathlib.Path(folder)) as server, progress.open("wb") as log:
             runner = subprocess.Popen(run, stdout=None if arguments.verbose else log, stderr=subprocess.STDOUT)
             while _still_running(runner):
@@ -79,7 +124,8 @@ def _results(
                     runner.kill()
         if not out.exists():
             sys.exit(f"run.py wrote no results for: {command}\n{progress.read_text()[-4000:]}")
-        return _read(out)
+        content: dict[str, Any] = json.loads(out.read_text())
+        return content
 
 
 def _still_running(process: "subprocess.Popen[bytes]") -> bool:

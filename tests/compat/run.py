@@ -28,7 +28,7 @@ def main() -> int:
     arguments = _arguments()
     # Workers log every failure that a scenario provokes on purpose.
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)
-    scenarios = registry.load(arguments.only)
+    scenarios = registry.load(arguments.only or ["*"], arguments.skip)
     if arguments.list:
         print("\n".join(scenario.name for scenario in scenarios))
         return 0
@@ -43,7 +43,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--target", default="127.0.0.1:7233", help="host:port of the server's gRPC frontend")
     parser.add_argument("--namespace", default="default")
     parser.add_argument("--out", type=pathlib.Path, help="file to write the results to")
-    parser.add_argument("--only", default="*", help="glob over scenario names")
+    parser.add_argument("--only", action="append", help="glob over scenario names; all that are given must match")
+    parser.add_argument("--skip", action="append", default=[], help="glob over names of scenarios to leave out")
     parser.add_argument("--jobs", type=int, default=4, help="scenarios at a time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one scenario")
     parser.add_argument("--ready-timeout", type=float, default=30.0, help="seconds to wait for the server")

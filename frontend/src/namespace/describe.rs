@@ -29,7 +29,9 @@ pub(crate) async fn handle(
         },
     };
     let stored = stored.ok_or_else(|| Error::NamespaceNotFound(if name.is_empty() { id } else { name }))?;
-    let response = stored.record.describe(&frontend.options.cluster_name);
+    let response = stored
+        .record
+        .describe(&frontend.options.cluster_name, &frontend.options.calls.sizes);
     namespaces.remember(stored)?;
     Ok(response)
 }

@@ -29,7 +29,11 @@ pub(crate) async fn handle(
         for (key, stored) in page {
             after = key.to_vec();
             if include_deleted || stored.record.state() != NamespaceState::Deleted {
-                namespaces.push(stored.record.describe(&frontend.options.cluster_name));
+                namespaces.push(
+                    stored
+                        .record
+                        .describe(&frontend.options.cluster_name, &frontend.options.calls.sizes),
+                );
             }
             if namespaces.len() == size {
                 return Ok(ListNamespacesResponse {

@@ -18,7 +18,7 @@ use proto::{
 };
 use storage::visibility::attributes::{Schema, ValueType};
 
-use crate::limits;
+use crate::{config::Sizes, limits};
 
 /// The version that this release writes.
 const VERSION: u32 = 1;
@@ -100,7 +100,7 @@ impl Record {
         Schema::new(&self.name, attributes.collect())
     }
 
-    pub(crate) fn info(&self) -> NamespaceInfo {
+    pub(crate) fn info(&self, sizes: &Sizes) -> NamespaceInfo {
         NamespaceInfo {
             name: self.name.clone(),
             state: self.state,
@@ -110,8 +110,8 @@ impl Record {
             id: self.id.clone(),
             capabilities: Some(capabilities()),
             limits: Some(Limits {
-                blob_size_limit_error: i64::try_from(limits::BLOB_BYTES_MAX).unwrap_or(i64::MAX),
-                memo_size_limit_error: i64::try_from(limits::MEMO_BYTES_MAX).unwrap_or(i64::MAX),
+                blob_size_limit_error: i64::try_from(sizes.blob_bytes_max).unwrap_or(i64::MAX),
+                memo_size_limit_error: i64::try_from(sizes.memo_bytes_max).unwrap_or(i64::MAX),
                 workflow_task_completion_size_limit_error: i64::try_from(limits::TASK_COMPLETION_BYTES_MAX)
                     .unwrap_or(i64::MAX),
             }),
@@ -145,9 +145,9 @@ impl Record {
         }
     }
 
-    pub(crate) fn describe(&self, cluster: &str) -> DescribeNamespaceResponse {
+    pub(crate) fn describe(&self, cluster: &str, sizes: &Sizes) -> DescribeNamespaceResponse {
         DescribeNamespaceResponse {
-            namespace_info: Some(self.info()),
+            namespace_info: Some(self.info(sizes)),
             config: Some(self.config()),
             replication_config: Some(self.replication(cluster)),
             ..Default::default()

@@ -47,7 +47,7 @@ pub(crate) async fn handle(
         .await?;
     let record = stored.record;
     Ok(UpdateNamespaceResponse {
-        namespace_info: Some(record.info()),
+        namespace_info: Some(record.info(&frontend.options.calls.sizes)),
         config: Some(record.config()),
         replication_config: Some(record.replication(&frontend.options.cluster_name)),
         ..Default::default()

@@ -39,7 +39,7 @@ pub(crate) fn check(namespace: &Namespace, attributes: Option<&ApiAttributes>) -
 
 /// Checks the attributes against those that the namespace knows.
 pub(crate) fn find_problem(namespace: &Namespace, attributes: &ApiAttributes) -> Result<(), Problem> {
-    let limits = AttributeLimits::default();
+    let limits = namespace.sizes.attributes;
     let Err(error) = SearchAttributes::parse(attributes, &namespace.schema, &limits) else {
         return Ok(());
     };

@@ -11,7 +11,7 @@ use proto::{
     time::Timestamp,
 };
 
-use crate::{error::Error, limits, validate};
+use crate::{config::Sizes, error::Error, limits, namespace::Namespace, validate};
 
 /// How long a workflow may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) struct Timeouts {
 
 /// Reads the time-outs; those that others bound are cut silently.
 pub(crate) fn timeouts(
+    sizes: &Sizes,
     execution: Option<&prost_types::Duration>,
     run: Option<&prost_types::Duration>,
     task: Option<&prost_types::Duration>,
@@ -34,7 +35,7 @@ pub(crate) fn timeouts(
         run = execution;
     }
     if task.is_zero() {
-        task = limits::TASK_TIMEOUT_DEFAULT;
+        task = sizes.task_timeout_default;
     }
     task = task.min(limits::TASK_TIMEOUT_MAX);
     if !run.is_zero() {
@@ -112,8 +113,8 @@ pub(crate) fn policies(reuse: i32, conflict: i32, default: Conflict) -> Result<(
     }
 }
 
-pub(crate) fn memo(memo: Option<&Memo>) -> Result<(), Error> {
-    if memo.is_some_and(|memo| memo.encoded_len() > limits::MEMO_BYTES_MAX) {
+pub(crate) fn memo(namespace: &Namespace, memo: Option<&Memo>) -> Result<(), Error> {
+    if memo.is_some_and(|memo| memo.encoded_len() > namespace.sizes.memo_bytes_max) {
         return Err(Error::invalid("Memo size exceeds limit."));
     }
     Ok(())
@@ -159,6 +160,7 @@ mod tests {
         ];
         for ((execution, run, task), expected) in table {
             let read = timeouts(
+                &Sizes::default(),
                 seconds(execution).as_ref(),
                 seconds(run).as_ref(),
                 seconds(task).as_ref(),
@@ -173,7 +175,8 @@ mod tests {
 
     #[test]
     fn invalid_spans_are_named() {
-        let shown = timeouts(None, seconds(-1).as_ref(), None).map_err(|error| error.to_string());
+        let shown =
+            timeouts(&Sizes::default(), None, seconds(-1).as_ref(), None).map_err(|error| error.to_string());
         assert_eq!(
             shown,
             Err(

@@ -1,6 +1,7 @@
 //! RespondQueryTaskCompleted (reference 1.4): hands a worker's answer to the caller that waits for it.
 
 use matching::{error::AnswerError, handle::QueryAnswer, input::QueryId};
+use prost::Message;
 use proto::{
     ids::{NamespaceId, QueueKey, TaskKind},
     temporal::{
@@ -11,7 +12,7 @@ use proto::{
 };
 
 use super::query_task::read_queue;
-use crate::{call::Call, error::Error, frontend::Frontend, validate};
+use crate::{call::Call, config::Sizes, error::Error, frontend::Frontend};
 
 pub(crate) async fn handle(
     frontend: &Frontend,
@@ -40,7 +41,7 @@ pub(crate) async fn handle(
         name: name.into(),
     };
     let id = QueryId(token.query);
-    let Some(answer) = answer(request) else {
+    let Some(answer) = answer(&frontend.options.calls.sizes, request) else {
         return Ok(RespondQueryTaskCompletedResponse {});
     };
     match frontend.router.queue(&key).answer(id, answer).await {
@@ -53,15 +54,14 @@ pub(crate) async fn handle(
 }
 
 /// Reads the answer; one that is neither a result nor a failure is none.
-fn answer(request: RespondQueryTaskCompletedRequest) -> Option<QueryAnswer> {
+fn answer(sizes: &Sizes, request: RespondQueryTaskCompletedRequest) -> Option<QueryAnswer> {
+    let result_bytes = request.query_result.as_ref().map_or(0, Message::encoded_len);
     match request.completed_type() {
         QueryResultType::Unspecified => None,
-        QueryResultType::Answered if request.query_result.as_ref().is_some_and(validate::is_oversize) => {
-            Some(QueryAnswer::Failed {
-                message: "Blob data size exceeds limit.".to_owned(),
-                failure: None,
-            })
-        }
+        QueryResultType::Answered if result_bytes > sizes.blob_bytes_max => Some(QueryAnswer::Failed {
+            message: "Blob data size exceeds limit.".to_owned(),
+            failure: None,
+        }),
         QueryResultType::Answered => Some(QueryAnswer::Completed(request.query_result)),
         QueryResultType::Failed => Some(QueryAnswer::Failed {
             message: request.error_message,

@@ -36,7 +36,7 @@ pub(crate) async fn handle(
         .query
         .ok_or_else(|| Error::invalid("WorkflowQuery is not set on request."))?;
     validate::required(&query.query_type, "QueryType is not set on request.")?;
-    validate::blob(query.query_args.as_ref())?;
+    validate::blob(&namespace, query.query_args.as_ref())?;
     let _waiting = namespace.wait(Waiting::Query)?;
     let deadline = call.deadline.unwrap_or(call.started + limits::QUERY_WAIT_DEFAULT);
     let asked = frontend.ask(

@@ -22,7 +22,7 @@ pub(crate) async fn handle(
     validate::short(&request.signal_name, "SignalName length exceeds limit.")?;
     validate::request_id(&request.request_id)?;
     validate::links::check(&request.links)?;
-    validate::blob(request.input.as_ref())?;
+    validate::blob(&namespace, request.input.as_ref())?;
     let signal = Signal {
         name: request.signal_name,
         input: request.input,

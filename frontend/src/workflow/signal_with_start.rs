@@ -67,6 +67,7 @@ fn parse(
     let workflow_type = request.workflow_type.unwrap_or_default().name;
     let task_queue = validate::user_queue(request.task_queue)?;
     let timeouts = start::timeouts(
+        &namespace.sizes,
         request.workflow_execution_timeout.as_ref(),
         request.workflow_run_timeout.as_ref(),
         request.workflow_task_timeout.as_ref(),
@@ -78,9 +79,9 @@ fn parse(
     validate::links::check(&request.links)?;
     validate::versioning::check(request.versioning_override.as_ref(), &task_queue)?;
     validate::attributes::check(namespace, request.search_attributes.as_ref())?;
-    start::memo(request.memo.as_ref())?;
-    validate::blob(request.input.as_ref())?;
-    validate::blob(request.signal_input.as_ref())?;
+    start::memo(namespace, request.memo.as_ref())?;
+    validate::blob(namespace, request.input.as_ref())?;
+    validate::blob(namespace, request.signal_input.as_ref())?;
     let request_id = id_or_fresh(request.request_id)?;
     let signal = Signal {
         name: request.signal_name,

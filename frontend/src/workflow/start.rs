@@ -55,6 +55,7 @@ pub(super) fn parse(
     start::bounded(&request.workflow_id, "WorkflowId")?;
     let retry_policy = validate::retry::policy(request.retry_policy)?;
     let timeouts = start::timeouts(
+        &namespace.sizes,
         request.workflow_execution_timeout.as_ref(),
         request.workflow_run_timeout.as_ref(),
         request.workflow_task_timeout.as_ref(),
@@ -77,8 +78,8 @@ pub(super) fn parse(
     validate::callbacks::check(&request.completion_callbacks)?;
     validate::versioning::check(request.versioning_override.as_ref(), &task_queue)?;
     validate::attributes::check(namespace, request.search_attributes.as_ref())?;
-    start::memo(request.memo.as_ref())?;
-    validate::blob(request.input.as_ref())?;
+    start::memo(namespace, request.memo.as_ref())?;
+    validate::blob(namespace, request.input.as_ref())?;
     Ok(StartWorkflow {
         namespace_id: namespace.id.to_string(),
         workflow_id: request.workflow_id,

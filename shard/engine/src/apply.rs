@@ -119,6 +119,7 @@ impl Run {
         state.root_run_id = root.map_or(&state.run_id, |root| &root.run_id).clone();
         state.execution_timeout = span_of(a.workflow_execution_timeout.as_ref());
         state.run_timeout = span_of(a.workflow_run_timeout.as_ref());
+        state.tells_run_timeout = a.workflow_run_timeout.is_some();
         state.task_timeout = span_of(a.workflow_task_timeout.as_ref());
         let backoff = span_of(a.first_workflow_task_backoff.as_ref());
         state.start_time = at;
@@ -159,6 +160,9 @@ impl Run {
             .as_ref()
             .map_or("", |version| version.build_id.as_str());
         self.add_build_ids(build_id);
+        if a.worker_version.is_some() {
+            build_id.clone_into(&mut self.state.last_build_id);
+        }
         let points = &mut self.state.reset_points.get_or_insert_default().points;
         let known = points
             .iter()

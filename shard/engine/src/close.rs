@@ -13,6 +13,7 @@ use crate::{
     outcome::NewRun,
     run::Run,
     state::{Activity, Report},
+    step::outgrown,
     task::{TaskEnd, priority_key},
     trigger::Terminate,
     tx::{Draft, Tx},
@@ -148,15 +149,10 @@ impl Tx<'_> {
                 identity: SERVER_IDENTITY.to_owned(),
             });
         }
-        let (state, limits) = (self.state(), self.ctx.limits);
-        let reason = if state.history_bytes > limits.history_bytes {
-            "Workflow history size exceeds limit."
-        } else if state.next_event_id - 1 > limits.history_events {
-            "Workflow history count exceeds limit."
-        } else {
-            return;
-        };
-        self.terminate(server_terminate(reason));
+        // What is asked for is looked at before; an answer from elsewhere is not refused.
+        if outgrown::has_too_many_events(self.run, self.ctx.limits, 0) {
+            self.terminate(server_terminate(outgrown::TOO_MANY_EVENTS));
+        }
     }
 
     fn buffers_too_much(&self) -> bool {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use proto::{
     temporal::{
         activity::v1::ActivityOptions,
-        common::v1::{ActivityType, Memo, SearchAttributes, WorkflowExecution, WorkflowType},
+        common::v1::{
+            ActivityType, Memo, RetryPolicy, SearchAttributes, WorkerVersionStamp, WorkflowExecution,
+            WorkflowType,
+        },
         enums::v1::{
             EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind, WorkflowExecutionStatus,
         },
@@ -134,12 +137,15 @@ fn config(state: &State) -> WorkflowExecutionConfig {
             ..Default::default()
         }),
         workflow_execution_timeout: span_to_proto(state.execution_timeout),
-        workflow_run_timeout: span_to_proto(state.run_timeout),
+        workflow_run_timeout: state
+            .tells_run_timeout
+            .then(|| duration_to_proto(span(state.run_timeout))),
         default_workflow_task_timeout: span_to_proto(state.task_timeout),
         user_metadata: state.user_metadata.clone(),
     }
 }
 
+#[expect(deprecated, reason = "the stamp that tools show a worker's build by")]
 fn info(run: &Run) -> WorkflowExecutionInfo {
     let state = &run.state;
     let closed = time(state.close_time);
@@ -173,6 +179,10 @@ fn info(run: &Run) -> WorkflowExecutionInfo {
         root_execution: Some(execution(&state.root_workflow_id, &state.root_run_id)),
         first_run_id: state.first_run_id.clone(),
         priority: state.priority.clone(),
+        most_recent_worker_version_stamp: (!state.last_build_id.is_empty()).then(|| WorkerVersionStamp {
+            build_id: state.last_build_id.clone(),
+            use_versioning: false,
+        }),
         ..Default::default()
     }
 }
@@ -296,7 +306,11 @@ fn activity_options(activity: &Activity) -> ActivityOptions {
         schedule_to_start_timeout: spans(activity.schedule_to_start_timeout),
         start_to_close_timeout: spans(activity.start_to_close_timeout),
         heartbeat_timeout: spans(activity.heartbeat_timeout),
-        retry_policy: activity.retry_policy.clone(),
+        // Which errors are not retried is no option that could be changed.
+        retry_policy: activity.retry_policy.clone().map(|policy| RetryPolicy {
+            non_retryable_error_types: Vec::new(),
+            ..policy
+        }),
         priority: activity.priority.clone(),
         ..Default::default()
     }

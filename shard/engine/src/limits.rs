@@ -1,6 +1,10 @@
 //! Limits of a run, with the official server's values (reference 7).
 
+mod dynamic;
+
 use std::time::Duration;
+
+pub use dynamic::InvalidLimit;
 
 /// What a run may grow to, and what happens then.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,6 +35,8 @@ pub(crate) struct Live {
     pub(crate) queries: Vec<BufferedQuery>,
     /// Deliveries that have been handed out since the run was loaded.
     pub(crate) in_flight: std::collections::BTreeSet<crate::effect::DeliveryId>,
+    /// The state's bytes when it was stored last; zero if that was not since it was loaded.
+    pub(crate) stored_bytes: usize,
 }
 
 /// An update between admission and completion.
@@ -103,6 +105,11 @@ impl Run {
     /// Notes which wake-up row the shard has stored for the run.
     pub fn set_wakeup(&mut self, at: Option<Timestamp>) {
         self.state.wakeup = at.map_or(0, Timestamp::nanos);
+    }
+
+    /// Notes how large the state was when it was stored.
+    pub fn set_stored_bytes(&mut self, bytes: usize) {
+        self.live.stored_bytes = bytes;
     }
 
     pub fn key(&self) -> Result<RunKey, InvalidKey> {

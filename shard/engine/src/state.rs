@@ -96,6 +96,12 @@ pub struct State {
     /// The result of the last successful run of a cron chain.
     #[prost(message, optional, tag = "31")]
     pub last_completion_result: Option<Payloads>,
+    /// The build of the worker that completed the last workflow task, if it names one.
+    #[prost(string, tag = "32")]
+    pub last_build_id: String,
+    /// The started event tells a run time-out, be it zero.
+    #[prost(bool, tag = "33")]
+    pub tells_run_timeout: bool,
 
     // Requests seen.
     #[prost(string, tag = "35")]

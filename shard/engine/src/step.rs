@@ -7,6 +7,7 @@ mod child;
 mod complete_workflow_task;
 mod external;
 mod fail_workflow_task;
+pub(crate) mod outgrown;
 mod signal;
 mod terminate;
 mod wake;
@@ -26,6 +27,9 @@ use crate::{
 
 /// Moves the run by the trigger. An error means that nothing was changed.
 pub fn step(run: &mut Run, trigger: Trigger, ctx: &Context<'_>) -> Result<Step, Rejection> {
+    if let Some(refused) = outgrown::refuse(run, &trigger, ctx) {
+        return Ok(refused);
+    }
     match trigger {
         Trigger::Signal(signal) => signal::signal(Tx::new(run, ctx), *signal),
         Trigger::RequestCancel(request) => cancel::request_cancel(Tx::new(run, ctx), *request),

@@ -3,7 +3,7 @@
 import fnmatch
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,13 @@ def scenario(run: Run) -> Run:
     return run
 
 
-def load(only: str = "*") -> list[Scenario]:
-    """Imports every file under scenarios/ and gives the scenarios whose name matches the glob `only`."""
+def load(only: list[str], skip: list[str]) -> list[Scenario]:
+    """Imports every file under scenarios/ and gives the scenarios whose names match each of `only`, none of `skip`."""
     package = importlib.import_module("scenarios")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"scenarios.{module.name}")
-    return [s for name, s in sorted(_scenarios.items()) if fnmatch.fnmatchcase(name, only)]
+    return [s for name, s in sorted(_scenarios.items()) if _matches(name, only, all) and not _matches(name, skip, any)]
+
+
+def _matches(name: str, globs: list[str], how: Callable[[Iterable[bool]], bool]) -> bool:
+    return how(fnmatch.fnmatchcase(name, glob) for glob in globs)

@@ -15,20 +15,25 @@ ORACLE = f"{_BIN}/temporal server start-dev --headless --ip 127.0.0.1 --port {{p
 _STOP_SECONDS = 10.0
 
 
+def line(command: str) -> str:
+    """The command line of a server; "oracle" stands for the official one."""
+    return ORACLE if command == "oracle" else command
+
+
 @contextmanager
 def running(command: str, port: int, folder: pathlib.Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Runs a server as a child in a process group of its own and stops exactly that group."""
-    line = (ORACLE if command == "oracle" else command).replace("{port}", str(port))
+    words = line(command).replace("{port}", str(port))
     log = folder / "server.log"
     with log.open("wb") as output:
         child = subprocess.Popen(
-            shlex.split(line), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            shlex.split(words), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     try:
         yield child
     finally:
         if child.poll() is not None:
-            print(f"server ended by itself with status {child.returncode}: {line}\n{log.read_text()[-4000:]}")
+            print(f"server ended by itself with status {child.returncode}: {words}\n{log.read_text()[-4000:]}")
         else:
             _stop(child)
 

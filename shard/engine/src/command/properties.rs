@@ -21,16 +21,13 @@ use crate::{
 
 /// The names and types of search attributes are checked before the step: the engine does not know them.
 pub(super) fn check_search(a: &UpsertWorkflowSearchAttributesCommandAttributes) -> Result<(), Invalid> {
-    if a.search_attributes
-        .as_ref()
-        .is_none_or(|attributes| attributes.indexed_fields.is_empty())
-    {
-        return Err(Invalid::new(
-            Cause::BadSearchAttributes,
-            "SearchAttributes is not set on UpsertWorkflowSearchAttributesCommand.",
-        ));
-    }
-    Ok(())
+    let missing = match &a.search_attributes {
+        None => "SearchAttributes",
+        Some(attributes) if attributes.indexed_fields.is_empty() => "IndexedFields",
+        Some(_) => return Ok(()),
+    };
+    let message = format!("{missing} is not set on UpsertWorkflowSearchAttributesCommand.");
+    Err(Invalid::new(Cause::BadSearchAttributes, message))
 }
 
 pub(super) fn check_memo(
@@ -38,12 +35,18 @@ pub(super) fn check_memo(
     ctx: &Context<'_>,
     a: &ModifyWorkflowPropertiesCommandAttributes,
 ) -> Result<(), Invalid> {
-    let Some(upserts) = a.upserted_memo.as_ref().filter(|memo| !memo.fields.is_empty()) else {
-        return Err(Invalid::new(
+    let bad = |message| {
+        Err(Invalid::new(
             Cause::BadModifyWorkflowPropertiesAttributes,
-            "ModifyWorkflowPropertiesCommandAttributes is empty.",
-        ));
+            message,
+        ))
     };
+    let Some(upserts) = &a.upserted_memo else {
+        return bad("ModifyWorkflowPropertiesCommandAttributes is empty.");
+    };
+    if upserts.fields.is_empty() {
+        return bad("UpsertedMemo.Fields is not set on ModifyWorkflowPropertiesCommand.");
+    }
     let kept = run.state.memo.as_ref().map_or(0, Message::encoded_len);
     if kept + upserts.encoded_len() > ctx.limits.memo_bytes {
         return Err(Invalid {

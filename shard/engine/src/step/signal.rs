@@ -58,7 +58,7 @@ pub(crate) fn check_signal(run: &Run, signal: &Signal, ctx: &Context<'_>) -> Res
             .is_some_and(|task| task.started_event_id != 0)
     {
         return Err(Rejection::Busy(
-            "Workflow can not be signaled because it is closing. Please retry.".to_owned(),
+            "workflow operation can not be applied because workflow is closing".to_owned(),
         ));
     }
     if run.state.signal_count >= ctx.limits.signals {

@@ -209,6 +209,8 @@ impl World {
         if let Some(known) = self.runs.get_mut(index) {
             known.history.extend(step.events.iter().cloned());
             known.take(&step.effects);
+            let stored = known.run.state().to_bytes();
+            known.run.set_stored_bytes(stored.len());
             self.check(index);
         } else {
             assert!(step.events.is_empty(), "there is no run that could have events");

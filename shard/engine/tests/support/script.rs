@@ -221,6 +221,8 @@ impl Player {
                 "blob-bytes" => limits.blob_bytes = number,
                 "pending-activities" => limits.pending_activities = number,
                 "history-events" => limits.history_events = i64::try_from(number).unwrap_or(i64::MAX),
+                "history-bytes" => limits.history_bytes = i64::try_from(number).unwrap_or(i64::MAX),
+                "state-bytes" => limits.state_bytes = number,
                 "signals" => limits.signals = i64::try_from(number).unwrap_or(i64::MAX),
                 name => panic!("no limit is called {name:?}"),
             }
