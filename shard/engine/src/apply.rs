@@ -1,34 +1,25 @@
 //! Run::apply: how an event changes a run. The only place where history becomes state, live and on replay.
 
+mod builds;
+mod pending;
+
 use prost::Message;
 use proto::{
     temporal::{
-        common::v1::Payload,
         enums::v1::WorkflowExecutionStatus,
         history::v1::{
-            ActivityTaskScheduledEventAttributes, HistoryEvent,
-            StartChildWorkflowExecutionInitiatedEventAttributes, WorkflowExecutionStartedEventAttributes,
-            WorkflowTaskCompletedEventAttributes, WorkflowTaskScheduledEventAttributes,
+            HistoryEvent, WorkflowExecutionStartedEventAttributes, WorkflowTaskScheduledEventAttributes,
             history_event::Attributes,
         },
         update::v1::Request as UpdateRequest,
-        workflow::v1::ResetPointInfo,
     },
     time::{Timestamp, duration_from_proto},
 };
 
 use crate::{
     run::Run,
-    state::{
-        Activity, BUFFERED, Child, ExternalCancel, ExternalSignal, Parent, State, Timer, Update,
-        WorkflowTask, nanos,
-    },
+    state::{BUFFERED, Parent, Update, WorkflowTask, nanos},
 };
-
-/// The search attribute that names the builds of the workers that have run a workflow.
-const BUILD_IDS: &str = "BuildIds";
-/// Reset points that a run remembers (reference 7).
-const RESET_POINTS_MAX: usize = 20;
 
 impl Run {
     /// Appends the event to the run's history. `node` is the first event id of the node that it is stored in.
@@ -63,7 +54,7 @@ impl Run {
                     task.started_time = at;
                     task.request_id.clone_from(&a.request_id);
                     task.identity.clone_from(&a.identity);
-                    task.build_id = build_of_started(a);
+                    task.build_id = builds::of_started(a);
                     task.suggest_continue_as_new = a.suggest_continue_as_new;
                     task.suggest_reasons
                         .clone_from(&a.suggest_continue_as_new_reasons);
@@ -151,73 +142,6 @@ impl Run {
         state.set_status(WorkflowExecutionStatus::Running);
     }
 
-    /// Remembers which build of the worker completed its first task here: a reset may go back to it, and lists
-    /// find runs by it.
-    #[expect(deprecated, reason = "old SDKs send binary checksums and build ids this way")]
-    fn note_build(&mut self, a: &WorkflowTaskCompletedEventAttributes, event: &HistoryEvent) {
-        let build_id = a
-            .worker_version
-            .as_ref()
-            .map_or("", |version| version.build_id.as_str());
-        self.add_build_ids(build_id);
-        if a.worker_version.is_some() {
-            build_id.clone_into(&mut self.state.last_build_id);
-        }
-        let points = &mut self.state.reset_points.get_or_insert_default().points;
-        let known = points
-            .iter()
-            .any(|p| p.build_id == build_id && p.binary_checksum == a.binary_checksum);
-        if known {
-            return;
-        }
-        points.push(ResetPointInfo {
-            build_id: build_id.to_owned(),
-            binary_checksum: a.binary_checksum.clone(),
-            run_id: self.state.run_id.clone(),
-            first_workflow_task_completed_id: event.event_id,
-            create_time: event.event_time,
-            resettable: self.state.children.is_empty(),
-            ..Default::default()
-        });
-        let surplus = points.len().saturating_sub(RESET_POINTS_MAX);
-        points.drain(..surplus);
-    }
-
-    fn add_build_ids(&mut self, build_id: &str) {
-        let attributes = self.state.search_attributes.get_or_insert_default();
-        let known = attributes
-            .indexed_fields
-            .get(BUILD_IDS)
-            .map(|payload| payload.data.clone())
-            .unwrap_or_default();
-        let known = std::str::from_utf8(&known).unwrap_or_default();
-        let mut ids: Vec<String> = known
-            .trim_matches(['[', ']'])
-            .split(',')
-            .filter(|id| !id.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let mut add = |id: String| {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        };
-        add("\"unversioned\"".to_owned());
-        if !build_id.is_empty() && !build_id.contains(['"', '\\', ',']) {
-            add(format!("\"unversioned:{build_id}\""));
-        }
-        let payload = Payload {
-            metadata: [
-                ("encoding".to_owned(), b"json/plain".to_vec()),
-                ("type".to_owned(), b"KeywordList".to_vec()),
-            ]
-            .into(),
-            data: format!("[{}]", ids.join(",")).into(),
-            ..Default::default()
-        };
-        attributes.indexed_fields.insert(BUILD_IDS.to_owned(), payload);
-    }
-
     fn apply_task_scheduled(&mut self, a: &WorkflowTaskScheduledEventAttributes, id: i64, at: i64) {
         let queue = a.task_queue.clone().unwrap_or_default();
         self.state.backoff_until = 0;
@@ -231,169 +155,6 @@ impl Run {
             queue: queue.name,
             ..Default::default()
         });
-    }
-
-    fn apply_pending(&mut self, attributes: &Attributes, event: &HistoryEvent, node: i64, at: i64) {
-        let id = event.event_id;
-        let state = &mut self.state;
-        match attributes {
-            Attributes::ActivityTaskScheduledEventAttributes(a) => {
-                state.activities.insert(id, scheduled_activity(a, id, node, at));
-            }
-            Attributes::ActivityTaskStartedEventAttributes(_) => {}
-            Attributes::ActivityTaskCancelRequestedEventAttributes(a) => {
-                if let Some(activity) = state.activities.get_mut(&a.scheduled_event_id) {
-                    activity.cancel_requested = true;
-                    activity.cancel_requested_event_id = id;
-                }
-            }
-            Attributes::ActivityTaskCompletedEventAttributes(a) => {
-                state.activities.remove(&a.scheduled_event_id);
-            }
-            Attributes::ActivityTaskFailedEventAttributes(a) => {
-                state.activities.remove(&a.scheduled_event_id);
-            }
-            Attributes::ActivityTaskTimedOutEventAttributes(a) => {
-                state.activities.remove(&a.scheduled_event_id);
-            }
-            Attributes::ActivityTaskCanceledEventAttributes(a) => {
-                state.activities.remove(&a.scheduled_event_id);
-            }
-            Attributes::TimerStartedEventAttributes(a) => {
-                let fire_time = at.saturating_add(span_of(a.start_to_fire_timeout.as_ref()));
-                state.timers.insert(
-                    a.timer_id.clone(),
-                    Timer {
-                        started_event_id: id,
-                        fire_time,
-                    },
-                );
-            }
-            Attributes::TimerFiredEventAttributes(a) => end_timer(state, &a.timer_id, a.started_event_id),
-            Attributes::TimerCanceledEventAttributes(a) => end_timer(state, &a.timer_id, a.started_event_id),
-            Attributes::UpsertWorkflowSearchAttributesEventAttributes(a) => {
-                let upserts = a.search_attributes.clone().unwrap_or_default();
-                let attributes = state.search_attributes.get_or_insert_default();
-                merge_payloads(&mut attributes.indexed_fields, upserts.indexed_fields);
-            }
-            Attributes::WorkflowPropertiesModifiedEventAttributes(a) => {
-                let upserts = a.upserted_memo.clone().unwrap_or_default();
-                merge_payloads(&mut state.memo.get_or_insert_default().fields, upserts.fields);
-            }
-            Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(a) => {
-                if let Some(over) = &a.versioning_override {
-                    state.versioning_override = Some(over.clone());
-                }
-                if a.unset_versioning_override {
-                    state.versioning_override = None;
-                }
-                if a.priority.is_some() {
-                    state.priority.clone_from(&a.priority);
-                }
-            }
-            _ => {
-                self.apply_children(attributes, id, node);
-                self.apply_external(attributes, id);
-                self.apply_update(attributes, id);
-            }
-        }
-    }
-
-    fn apply_children(&mut self, attributes: &Attributes, id: i64, node: i64) {
-        let children = &mut self.state.children;
-        match attributes {
-            Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
-                // A name that every repetition of the start bears, as the official server forms it.
-                let request_id = format!("{}:{id}:0", self.state.run_id);
-                let child = Child {
-                    request_id,
-                    ..initiated_child(a, id, node)
-                };
-                self.state.children.insert(id, child);
-            }
-            Attributes::ChildWorkflowExecutionStartedEventAttributes(a) => {
-                if let Some(child) = children.get_mut(&a.initiated_event_id) {
-                    child.header = None;
-                    child.control.clear();
-                    child.started_event_id = id;
-                    child.started_run_id = a
-                        .workflow_execution
-                        .as_ref()
-                        .map(|e| e.run_id.clone())
-                        .unwrap_or_default();
-                }
-            }
-            Attributes::StartChildWorkflowExecutionFailedEventAttributes(a) => {
-                children.remove(&a.initiated_event_id);
-            }
-            Attributes::ChildWorkflowExecutionCompletedEventAttributes(a) => {
-                children.remove(&a.initiated_event_id);
-            }
-            Attributes::ChildWorkflowExecutionFailedEventAttributes(a) => {
-                children.remove(&a.initiated_event_id);
-            }
-            Attributes::ChildWorkflowExecutionCanceledEventAttributes(a) => {
-                children.remove(&a.initiated_event_id);
-            }
-            Attributes::ChildWorkflowExecutionTimedOutEventAttributes(a) => {
-                children.remove(&a.initiated_event_id);
-            }
-            Attributes::ChildWorkflowExecutionTerminatedEventAttributes(a) => {
-                children.remove(&a.initiated_event_id);
-            }
-            _ => {}
-        }
-    }
-
-    fn apply_external(&mut self, attributes: &Attributes, id: i64) {
-        let state = &mut self.state;
-        match attributes {
-            Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
-                let target = a.workflow_execution.clone().unwrap_or_default();
-                let signal = ExternalSignal {
-                    initiated_event_id: id,
-                    request_id: String::new(),
-                    namespace: a.namespace.clone(),
-                    namespace_id: a.namespace_id.clone(),
-                    workflow_id: target.workflow_id,
-                    run_id: target.run_id,
-                    child_workflow_only: a.child_workflow_only,
-                    signal_name: a.signal_name.clone(),
-                    input: a.input.clone(),
-                    header: a.header.clone(),
-                    control: control_of_signal(a),
-                };
-                state.signals_out.insert(id, signal);
-            }
-            Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
-                state.signals_out.remove(&a.initiated_event_id);
-            }
-            Attributes::ExternalWorkflowExecutionSignaledEventAttributes(a) => {
-                state.signals_out.remove(&a.initiated_event_id);
-            }
-            Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(a) => {
-                let target = a.workflow_execution.clone().unwrap_or_default();
-                let cancel = ExternalCancel {
-                    initiated_event_id: id,
-                    request_id: String::new(),
-                    namespace: a.namespace.clone(),
-                    namespace_id: a.namespace_id.clone(),
-                    workflow_id: target.workflow_id,
-                    run_id: target.run_id,
-                    child_workflow_only: a.child_workflow_only,
-                    reason: a.reason.clone(),
-                    control: control_of_cancel(a),
-                };
-                state.cancels_out.insert(id, cancel);
-            }
-            Attributes::RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => {
-                state.cancels_out.remove(&a.initiated_event_id);
-            }
-            Attributes::ExternalWorkflowExecutionCancelRequestedEventAttributes(a) => {
-                state.cancels_out.remove(&a.initiated_event_id);
-            }
-            _ => {}
-        }
     }
 
     fn apply_update(&mut self, attributes: &Attributes, id: i64) {
@@ -456,20 +217,6 @@ impl Run {
     }
 }
 
-#[expect(deprecated, reason = "old SDKs still set it and read it back")]
-fn control_of_signal(
-    a: &proto::temporal::history::v1::SignalExternalWorkflowExecutionInitiatedEventAttributes,
-) -> String {
-    a.control.clone()
-}
-
-#[expect(deprecated, reason = "old SDKs still set it and read it back")]
-fn control_of_cancel(
-    a: &proto::temporal::history::v1::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes,
-) -> String {
-    a.control.clone()
-}
-
 fn span_of(span: Option<&prost_types::Duration>) -> i64 {
     nanos(duration_from_proto(span))
 }
@@ -482,99 +229,7 @@ pub(crate) fn update_id(request: &UpdateRequest) -> String {
         .unwrap_or_default()
 }
 
-/// Sets each upserted field; a field whose payload has no data, or is null, is removed.
-fn merge_payloads(
-    fields: &mut std::collections::BTreeMap<String, Payload>,
-    upserts: std::collections::BTreeMap<String, Payload>,
-) {
-    for (name, payload) in upserts {
-        let encoding = payload.metadata.get("encoding").map(Vec::as_slice);
-        let empty = payload.data.is_empty()
-            || encoding == Some(b"binary/null")
-            || payload.data == "null"
-            || payload.data == "[]";
-        if empty {
-            fields.remove(&name);
-        } else {
-            fields.insert(name, payload);
-        }
-    }
-}
-
-fn scheduled_activity(a: &ActivityTaskScheduledEventAttributes, id: i64, node: i64, at: i64) -> Activity {
-    let schedule_to_close = span_of(a.schedule_to_close_timeout.as_ref());
-    Activity {
-        scheduled_event_id: id,
-        scheduled_node: node,
-        activity_id: a.activity_id.clone(),
-        activity_type: a
-            .activity_type
-            .as_ref()
-            .map(|kind| kind.name.clone())
-            .unwrap_or_default(),
-        task_queue: a
-            .task_queue
-            .as_ref()
-            .map(|queue| queue.name.clone())
-            .unwrap_or_default(),
-        schedule_to_close_timeout: schedule_to_close,
-        schedule_to_start_timeout: span_of(a.schedule_to_start_timeout.as_ref()),
-        start_to_close_timeout: span_of(a.start_to_close_timeout.as_ref()),
-        heartbeat_timeout: span_of(a.heartbeat_timeout.as_ref()),
-        retry_policy: a.retry_policy.clone(),
-        first_scheduled_time: at,
-        scheduled_time: at,
-        expiration: if schedule_to_close > 0 {
-            at.saturating_add(schedule_to_close)
-        } else {
-            0
-        },
-        attempt: 1,
-        priority: a.priority.clone(),
-        ..Default::default()
-    }
-}
-
-/// Another timer may bear the same id by the time that the event of a buffered firing has its place in history.
-fn end_timer(state: &mut State, timer_id: &str, started_event_id: i64) {
-    if state
-        .timers
-        .get(timer_id)
-        .is_some_and(|timer| timer.started_event_id == started_event_id)
-    {
-        state.timers.remove(timer_id);
-    }
-}
-
-#[expect(deprecated, reason = "old SDKs still set it and read it back")]
-fn initiated_child(a: &StartChildWorkflowExecutionInitiatedEventAttributes, id: i64, node: i64) -> Child {
-    Child {
-        initiated_event_id: id,
-        initiated_node: node,
-        workflow_id: a.workflow_id.clone(),
-        workflow_type: a
-            .workflow_type
-            .as_ref()
-            .map(|kind| kind.name.clone())
-            .unwrap_or_default(),
-        parent_close_policy: a.parent_close_policy,
-        namespace: a.namespace.clone(),
-        namespace_id: a.namespace_id.clone(),
-        header: a.header.clone(),
-        control: a.control.clone(),
-        ..Default::default()
-    }
-}
-
 /// Whether the id is one that history will give, not one that waits in the buffer.
 pub(crate) fn is_real(event_id: i64) -> bool {
     event_id != 0 && event_id != BUFFERED
-}
-
-#[expect(deprecated, reason = "the field that tools show a worker's build by")]
-fn build_of_started(a: &proto::temporal::history::v1::WorkflowTaskStartedEventAttributes) -> String {
-    a.worker_version
-        .as_ref()
-        .map(|version| version.build_id.clone())
-        .unwrap_or_default()
 }

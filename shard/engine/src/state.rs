@@ -4,9 +4,10 @@
 //! release n wrote. Tags are part of the stored format: never reuse one. Times and spans are nanoseconds;
 //! zero stands for "not set".
 
+mod stored;
+
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
 use prost::Message;
 use proto::{
     temporal::{
@@ -20,6 +21,8 @@ use proto::{
     },
     time::Timestamp,
 };
+
+pub use self::stored::Malformed;
 
 /// Everything that is stored of one run.
 #[derive(Clone, PartialEq, Message)]
@@ -475,32 +478,6 @@ pub struct Report {
 
 /// The id of an event that waits in the buffer.
 pub const BUFFERED: i64 = -123;
-
-/// The version tag that precedes a stored state.
-const VERSION: u8 = 1;
-
-/// The stored bytes are not a state of a version that this release reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("stored run state is malformed or of a newer release")]
-pub struct Malformed;
-
-impl State {
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        let mut bytes = Vec::with_capacity(1 + self.encoded_len());
-        bytes.push(VERSION);
-        // A Vec grows as needed: encoding into it cannot fail.
-        self.encode_raw(&mut bytes);
-        bytes.into()
-    }
-
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        match bytes.split_first() {
-            Some((&VERSION, message)) => Self::decode(message).map_err(|_| Malformed),
-            _ => Err(Malformed),
-        }
-    }
-}
 
 /// Reads a stored span.
 #[must_use]

@@ -19,7 +19,7 @@ use crate::{
     close::Closing,
     policy::{chain::carried_reset_points, cron, retry},
     run::Run,
-    start::{Lineage, new_run},
+    start::new_run::{Lineage, new_run},
     state::span,
     trigger::{Context, StartWith, StartWorkflow},
     tx::{Draft, Tx},

@@ -14,7 +14,7 @@ use proto::{
 use crate::{
     outcome::NewRun,
     policy::{cron, retry},
-    start::{Lineage, new_run},
+    start::new_run::{Lineage, new_run},
     state::{span, time},
     trigger::{StartWith, StartWorkflow},
     tx::Tx,
