@@ -1,6 +1,7 @@
 //! Quarantine: runs that ended their shard several times are left alone, so that the shard's other runs go on.
 //!
-//! Known to one process only: a new release, or another node, tries them again.
+//! Known to one process only, and on purpose: a new release, which may bring the cure, and another node, whose memory
+//! may be sound, try them again. What that costs is three panics of the shard, each a short pause, for each process.
 
 use std::{
     collections::{BTreeSet, HashMap},

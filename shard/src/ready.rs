@@ -31,6 +31,10 @@ struct Held {
     scanning: bool,
     /// A task came while the rows were read, which may not have seen it.
     missed: bool,
+    /// Rows before this one are not among the counted: their tickets were lost with the queue.
+    counted_from: Bytes,
+    /// The rows that are being read are to be read again from the queue's first on.
+    restart: bool,
 }
 
 /// The queues that hold back, of this shard.
@@ -152,9 +156,7 @@ impl ReadyTasks {
         };
         let key = codec::ready_key(&queue, &run, &task);
         let is_counted = self.recovered_to.as_ref().is_none_or(|to| key < *to);
-        if key < held.cursor {
-            held.cursor = key;
-        }
+        held.begin_at(&key);
         // The scan of a starting shard counts what it has not come to.
         held.count += u64::from(is_counted);
         held.missed |= held.scanning;
@@ -169,8 +171,7 @@ impl ReadyTasks {
             .held
             .entry(queue.clone())
             .or_insert_with(|| Held::at(key.clone(), at));
-        if key < held.cursor {
-            held.cursor = key;
+        if held.begin_at(&key) {
             held.oldest = at;
         }
         held.count += 1;
@@ -187,13 +188,23 @@ impl ReadyTasks {
         held.scan(queue, out);
     }
 
-    /// A queue has lost its tickets.
+    /// A queue has lost its tickets. What was held back for it still is.
     pub(crate) fn announce_again(&mut self, queue: QueueKey, out: &mut Vec<Output>) {
         let from = codec::ready_prefix(&queue);
-        let mut held = Held::at(from, Timestamp::EPOCH);
+        let held = self.held.entry(queue.clone()).or_insert_with(|| {
+            let mut held = Held::at(from.clone(), Timestamp::EPOCH);
+            // None of its rows is counted.
+            held.counted_from = codec::after_prefix(&from).unwrap_or_default();
+            held
+        });
+        let announced_to = std::mem::replace(&mut held.cursor, from);
+        if announced_to > held.counted_from {
+            held.counted_from = announced_to;
+        }
+        held.told = 0;
         held.credit = RECOVERY_TICKETS_MAX;
-        held.scan(queue.clone(), out);
-        self.held.insert(queue, held);
+        held.restart = held.scanning;
+        held.scan(queue, out);
     }
 
     /// Some of a queue's rows were read.
@@ -208,12 +219,16 @@ impl ReadyTasks {
             return Ok(());
         };
         held.scanning = false;
+        if std::mem::take(&mut held.restart) {
+            held.scan(queue, out);
+            return Ok(());
+        }
         let complete = rows.len() < limit;
         for row in rows {
             let (queue, run, task) = codec::read_ready(&row.key, &row.value)?;
             held.cursor = after(&row.key);
             held.oldest = Timestamp::from_nanos(task.scheduled_time);
-            held.count = held.count.saturating_sub(1);
+            held.count = held.count.saturating_sub(u64::from(row.key >= held.counted_from));
             held.credit = held.credit.saturating_sub(1);
             out.push(Output::announce(queue, run, task));
         }
@@ -293,6 +308,8 @@ impl ReadyTasks {
 impl Held {
     fn at(cursor: Bytes, oldest: Timestamp) -> Self {
         Self {
+            counted_from: cursor.clone(),
+            restart: false,
             cursor,
             count: 0,
             told: 0,
@@ -301,6 +318,18 @@ impl Held {
             scanning: false,
             missed: false,
         }
+    }
+
+    /// Makes the row the first that is held back, if it is before the others.
+    fn begin_at(&mut self, key: &Bytes) -> bool {
+        if *key < self.counted_from {
+            self.counted_from = key.clone();
+        }
+        let is_first = *key < self.cursor;
+        if is_first {
+            self.cursor = key.clone();
+        }
+        is_first
     }
 
     /// Tells the queue how many are held back.
@@ -342,140 +371,4 @@ pub(crate) fn after(key: &Bytes) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use proto::ids::{RunId, WorkflowKey};
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1);
-
-    fn run() -> RunKey {
-        RunKey {
-            workflow: WorkflowKey {
-                namespace_id: proto::ids::NamespaceId::from_random([1; 16]),
-                workflow_id: "order".into(),
-            },
-            run_id: RunId::from_random([2; 16]),
-        }
-    }
-
-    fn task(number: usize) -> ReadyTask {
-        ReadyTask {
-            kind: engine::effect::ReadyKind::Workflow,
-            queue: "main".to_owned(),
-            sticky: false,
-            scheduled_event_id: 2,
-            attempt: 1,
-            scheduled_time: i64::try_from(number).expect("a small number"),
-            priority: 3,
-            speculative: false,
-        }
-    }
-
-    fn queue() -> QueueKey {
-        codec::queue_of(run().workflow.namespace_id, &task(0))
-    }
-
-    fn rows(numbers: std::ops::Range<usize>) -> Vec<Row> {
-        let row = |number| Row {
-            key: codec::ready_key(&queue(), &run(), &task(number)),
-            value: Bytes::from_static(b"order"),
-        };
-        numbers.map(row).collect()
-    }
-
-    /// Lets a starting shard read this many rows; `between` happens after the first page.
-    fn recovered(count: usize, between: impl FnOnce(&mut ReadyTasks)) -> (ReadyTasks, Vec<Output>) {
-        let mut ready = ReadyTasks::default();
-        let mut out = Vec::new();
-        let mut between = Some(between);
-        for first in (0..=count).step_by(SCAN_ROWS_MAX) {
-            let page = rows(first..count.min(first + SCAN_ROWS_MAX));
-            ready.recover(page, &mut out).expect("rows of ours");
-            if let Some(between) = between.take() {
-                between(&mut ready);
-            }
-        }
-        (ready, out)
-    }
-
-    fn announced(out: &[Output]) -> usize {
-        let is_announced = |output: &&Output| matches!(output, Output::Announce { .. });
-        out.iter().filter(is_announced).count()
-    }
-
-    fn last_held_back(out: &[Output]) -> Option<u64> {
-        out.iter().rev().find_map(|output| match output {
-            Output::HeldBack { count, .. } => Some(*count),
-            _ => None,
-        })
-    }
-
-    #[test]
-    fn a_starting_shard_counts_what_it_holds_back() {
-        let (_, out) = recovered(RECOVERY_TICKETS_MAX + 1_700, |_| {});
-        assert_eq!(announced(&out), RECOVERY_TICKETS_MAX);
-        assert_eq!(last_held_back(&out), Some(1_700));
-    }
-
-    #[test]
-    fn what_becomes_ready_while_a_shard_starts_is_counted_once() {
-        let count = RECOVERY_TICKETS_MAX + 1_700;
-        let (mut ready, mut out) = recovered(count - 1, |ready| {
-            ready.refused(queue(), &run(), &task(0), &mut Vec::new());
-            // Its row is among those that are still to be read.
-            ready.announce(queue(), run(), task(count - 2), NOW, &mut Vec::new());
-        });
-        ready.announce(queue(), run(), task(count), NOW, &mut out);
-        let held = &ready.held[&queue()];
-        assert_eq!(held.count, (1 + count - 1 - SCAN_ROWS_MAX + 1) as u64);
-    }
-
-    #[test]
-    fn a_ticket_that_is_refused_while_a_shard_starts_keeps_its_place() {
-        let (mut ready, mut out) = recovered(RECOVERY_TICKETS_MAX + 1_700, |ready| {
-            ready.refused(queue(), &run(), &task(7), &mut Vec::new());
-        });
-        ready.credit(queue(), 10, &mut out);
-        let from = codec::ready_key(&queue(), &run(), &task(7));
-        let scan = Scan::Ready {
-            queue: queue(),
-            from,
-            limit: 10,
-        };
-        assert!(matches!(out.last(), Some(Output::Scan(last)) if *last == scan));
-    }
-
-    #[test]
-    fn a_queue_knows_about_how_many_are_held_back_while_they_grow() {
-        const HELD: u64 = 20_000;
-        let mut ready = ReadyTasks::default();
-        let mut out = Vec::new();
-        ready.refused(queue(), &run(), &task(0), &mut out);
-        for count in 2..=HELD {
-            ready.announce(queue(), run(), task(1), NOW, &mut out);
-            let told = last_held_back(&out).expect("told");
-            assert!(told * 100 >= count * 98, "{told} were told of {count}");
-        }
-        assert!(out.len() < 500, "{} messages for {HELD} tasks", out.len());
-    }
-
-    #[test]
-    fn when_queues_have_lost_their_tickets_even_young_tasks_are_announced_again() {
-        let (mut ready, mut out) = (ReadyTasks::default(), Vec::new());
-        let now = Timestamp::from_nanos(100);
-        ready.sweep_all(&mut out);
-        let Some(Output::Scan(Scan::Sweep { all, .. })) = out.pop() else {
-            panic!("nothing is read")
-        };
-        ready
-            .swept(rows(90..100), all, now, &mut out)
-            .expect("rows of ours");
-        assert_eq!(announced(&out), 10);
-        out.clear();
-        ready
-            .swept(rows(90..100), false, now, &mut out)
-            .expect("rows of ours");
-        assert_eq!(announced(&out), 0, "none has waited for long");
-    }
-}
+mod tests;
