@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use engine::limits::Limits;
 use futures::future::join_all;
 use membership::view::View;
 use prost::Message;
