@@ -92,8 +92,7 @@ impl Indexer {
         }
         let mut done: HashMap<ShardId, Vec<(RunKey, u64)>> = HashMap::new();
         for (run, record) in batch {
-            let metrics = &router.metrics().node;
-            metrics.indexed(&record.update, record.since.elapsed());
+            router.metrics().indexed(&record.update, record.since.elapsed());
             let runs = done.entry(record.shard).or_default();
             runs.push((run, record.update.version()));
         }

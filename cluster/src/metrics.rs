@@ -1,9 +1,12 @@
 //! What a node counts of its shards' coming and going, and of what it feeds to the index.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use proto::metrics::{Counter, Family, Gauge, Histogram, Metric, Sample, Scale};
-use storage::visibility::Update;
+use storage::{metrics::Disk, visibility::Update};
 
 const CONTROLLER: &[(&str, &str)] = &[("service_name", "history"), ("operation", "ShardController")];
 const HISTORY: &[(&str, &str)] = &[("service_name", "history"), ("namespace", "_unknown_")];
@@ -40,14 +43,52 @@ pub struct NodeMetrics {
     pub shards: Arc<shard::metrics::Metrics>,
     pub queues: Arc<matching::metrics::Metrics>,
     pub store: Arc<storage::metrics::Calls>,
+    /// The series of records that the index confirms, by what they say.
+    indexed: OnceLock<[(Arc<Counter>, Arc<Histogram>); INDEXED.len()]>,
 }
 
 impl NodeMetrics {
+    /// What is said of each metric, in the order of the samples.
     #[must_use]
-    pub fn samples(&self) -> Vec<Sample> {
+    pub fn table() -> Vec<&'static Metric> {
+        let tables = [
+            shard::metrics::Metrics::TABLE,
+            matching::metrics::Metrics::TABLE,
+            storage::metrics::Calls::TABLE,
+            Disk::TABLE,
+            Metrics::TABLE,
+        ];
+        tables.into_iter().flatten().collect()
+    }
+
+    /// The index has confirmed a record after this long.
+    pub(crate) fn indexed(&self, update: &Update, took: Duration) {
+        let kind = match update {
+            Update::Delete { .. } => 0,
+            Update::Upsert(record) if record.close.is_some() => 1,
+            Update::Upsert(record) if record.version <= 1 => 2,
+            Update::Upsert(_) => 3,
+        };
+        let (count, latency) = &self.indexed.get_or_init(|| INDEXED.map(|kind| self.series(kind)))[kind];
+        count.inc();
+        latency.record(took);
+    }
+
+    fn series(&self, operation: &str) -> (Arc<Counter>, Arc<Histogram>) {
+        let labels = [operation, operation];
+        (
+            self.node.task_requests.with(&labels),
+            self.node.task_latency_queue.with(&labels),
+        )
+    }
+
+    /// `disk` is what the node's store has counted.
+    #[must_use]
+    pub fn samples(&self, disk: &storage::metrics::Snapshot) -> Vec<Sample> {
         let mut samples = self.shards.samples();
         samples.extend(self.queues.samples());
         samples.extend(self.store.samples());
+        samples.extend(Disk::of(disk).samples());
         samples.extend(self.node.samples());
         samples
     }
@@ -66,15 +107,12 @@ impl Metrics {
         self.sharditem_removed_count.inc();
         self.shards.add(-1);
     }
-
-    pub(crate) fn indexed(&self, update: &Update, took: Duration) {
-        let operation = match update {
-            Update::Delete { .. } => "VisibilityTaskDeleteExecution",
-            Update::Upsert(record) if record.close.is_some() => "VisibilityTaskCloseExecution",
-            Update::Upsert(record) if record.version <= 1 => "VisibilityTaskStartExecution",
-            Update::Upsert(_) => "VisibilityTaskUpsertExecution",
-        };
-        self.task_requests.with(&[operation, operation]).inc();
-        self.task_latency_queue.with(&[operation, operation]).record(took);
-    }
 }
+
+/// What records say of runs.
+const INDEXED: [&str; 4] = [
+    "VisibilityTaskDeleteExecution",
+    "VisibilityTaskCloseExecution",
+    "VisibilityTaskStartExecution",
+    "VisibilityTaskUpsertExecution",
+];

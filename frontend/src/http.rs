@@ -62,7 +62,8 @@ async fn ready(State(frontend): State<Arc<Frontend>>) -> Response {
 
 async fn metrics(State(frontend): State<Arc<Frontend>>) -> Response {
     let mut samples = frontend.metrics.samples();
-    samples.extend(frontend.router.metrics().samples());
+    let router = &frontend.router;
+    samples.extend(router.metrics().samples(&router.store().counts()));
     let text = exposition::text(&samples);
     ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cluster::metrics::NodeMetrics;
 use proto::metrics::{Counter, Family, Gauge, Handles, Histogram, Metric, Sample, Scale};
 use tonic::Code;
 
@@ -105,6 +106,14 @@ impl Metrics {
             calls: &self.calls,
             series,
         }
+    }
+
+    /// What is said of each metric that the page shows.
+    #[must_use]
+    pub fn table() -> Vec<&'static Metric> {
+        let mut table: Vec<_> = Calls::TABLE.iter().collect();
+        table.extend(NodeMetrics::table());
+        table
     }
 
     #[must_use]

@@ -150,7 +150,9 @@ impl QueueActor {
                 }
                 Return::Undelivered(give) => self.undelivered(*give, now),
                 Return::QueryGone(id) => {
-                    self.replies.queries.remove(&id);
+                    if self.replies.queries.remove(&id).is_some() {
+                        self.life.metrics.queries_failed.inc();
+                    }
                     self.step(Input::QueryGone(id), now);
                 }
             }

@@ -211,8 +211,8 @@ impl ShardActor {
     }
 
     fn count(&mut self) {
-        let tally = self.core.take_tally();
-        self.export.count(tally, &self.core.namespaces);
+        let core = &mut self.core;
+        self.export.count(&mut core.tally, &core.namespaces);
         self.export.show(Levels {
             stage_bytes: self.core.stage().bytes(),
             resident_runs: self.core.cache.resident(),

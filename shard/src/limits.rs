@@ -23,3 +23,5 @@ pub(crate) const UNIT_BYTES_MAX: usize = 15 << 19;
 pub(crate) const AUDIT_ROWS_MAX: usize = 20;
 /// Workflows that may change while the auditor reads; with more, what it finds is left to the next pass.
 pub(crate) const WATCHED_WORKFLOWS_MAX: usize = 100_000;
+/// Task queues, and workflow types, that one shard counts by name in one namespace.
+pub(crate) const COUNTED_NAMES_MAX: usize = 1_000;

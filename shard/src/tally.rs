@@ -17,7 +17,7 @@ use proto::{
 
 use crate::{cache::Pending, input::Request, seal::Sealed, shard::Shard, stage::Stage};
 
-/// What a shard has done since it was last asked.
+/// What a shard has done since its shell last took it over.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Runs that were wanted, and those of them that were not in memory.
@@ -90,11 +90,6 @@ impl Asked {
 }
 
 impl Shard {
-    /// Returns what was done since the last time.
-    pub fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
-    }
-
     /// Counts what came of a request. Must come before its outputs are parked.
     pub(crate) fn count_asked(
         &mut self,

@@ -42,7 +42,7 @@ use self::{
 use crate::{
     batch::{Batch, HistoryNode, Table},
     error::{CommitError, StoreError},
-    metrics::Metrics,
+    metrics::{Metrics, Snapshot},
     registry::{Entry, Registry, RegistryError, RegistryTable, RegistryWrite},
     shard::{BatchLimits, HistoryRange, Lease, Row, ShardStore},
 };
@@ -140,6 +140,10 @@ impl CassandraStore {
 impl ShardStore for CassandraStore {
     fn limits(&self) -> BatchLimits {
         LIMITS
+    }
+
+    fn counts(&self) -> Snapshot {
+        self.inner.metrics.snapshot()
     }
 
     async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {

@@ -12,7 +12,7 @@ use proto::{
 use crate::{
     batch::{Batch, HistoryNode, Table},
     error::{CommitError, StoreError},
-    metrics::Calls,
+    metrics::{Calls, Snapshot},
     shard::{BatchLimits, HistoryRange, Lease, Row, ShardStore},
     visibility::{
         Count, Page, Update, VisibilityIndex,
@@ -125,6 +125,10 @@ impl ErrorType for CommitError {
 impl ShardStore for CountedStore {
     fn limits(&self) -> BatchLimits {
         self.inner.limits()
+    }
+
+    fn counts(&self) -> Snapshot {
+        self.inner.counts()
     }
 
     async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {

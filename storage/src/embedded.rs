@@ -35,7 +35,7 @@ use crate::{
     batch::{Batch, HistoryNode, Table},
     config::{EmbeddedConfig, InvalidConfig},
     error::{CommitError, StoreError},
-    metrics::Metrics,
+    metrics::{Metrics, Snapshot},
     registry::{Entry, Registry, RegistryError, RegistryTable, RegistryWrite},
     shard::{BatchLimits, HistoryRange, Lease, Row, ShardStore},
 };
@@ -274,6 +274,10 @@ fn gave_up(error: StoreError) -> CommitError {
 impl ShardStore for EmbeddedStore {
     fn limits(&self) -> BatchLimits {
         BatchLimits::default()
+    }
+
+    fn counts(&self) -> Snapshot {
+        self.metrics.snapshot()
     }
 
     async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {

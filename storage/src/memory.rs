@@ -21,7 +21,7 @@ use crate::{
     batch::{Batch, HistoryKey, HistoryNode, Table},
     error::{CommitError, StoreError},
     fence::{Fence, Verdict},
-    metrics::Metrics,
+    metrics::{Metrics, Snapshot},
     registry::{Entry, Registry, RegistryError, RegistryTable, RegistryWrite, Versions},
     shard::{BatchLimits, HistoryRange, Lease, Row, ShardStore},
 };
@@ -304,6 +304,10 @@ impl Shared {
 impl ShardStore for MemoryStore {
     fn limits(&self) -> BatchLimits {
         self.shared.limits
+    }
+
+    fn counts(&self) -> Snapshot {
+        self.shared.metrics.snapshot()
     }
 
     async fn acquire(&self, shard: ShardId, _owner: &NodeId) -> Result<Lease, StoreError> {

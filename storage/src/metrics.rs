@@ -33,6 +33,30 @@ proto::metrics! {
     }
 }
 
+proto::metrics! {
+    /// What a node's store does beneath the calls to it.
+    pub struct Disk {
+        /// Writes that merged the batches of shards which were waiting.
+        merged_writes: Count = Metric::own("perdure_store_merged_writes_total");
+        /// Syncs that made something durable; those of the store's own tables are not among them.
+        fsyncs: Count = Metric::own("perdure_store_fsyncs_total");
+        /// Bytes of batches, keys and values, before the store adds its own.
+        bytes: Count = Metric::own("perdure_store_batch_bytes_total");
+    }
+}
+
+impl Disk {
+    /// Shows what a store has counted.
+    #[must_use]
+    pub fn of(counts: &Snapshot) -> Self {
+        let disk = Self::default();
+        disk.merged_writes.add(counts.groups);
+        disk.fsyncs.add(counts.fsyncs);
+        disk.bytes.add(counts.bytes);
+        disk
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// The counters of one store, since it was opened.

@@ -7,6 +7,7 @@ use proto::ids::{NodeId, ShardId};
 use crate::{
     batch::{Batch, HistoryKey, HistoryNode, Table},
     error::{CommitError, StoreError},
+    metrics::Snapshot,
 };
 
 /// The right to write a shard: the store refuses a commit under any but the newest one.
@@ -115,6 +116,9 @@ impl Budget {
 #[async_trait]
 pub trait ShardStore: Send + Sync + 'static {
     fn limits(&self) -> BatchLimits;
+
+    /// What the store has counted since it was opened.
+    fn counts(&self) -> Snapshot;
 
     async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError>;
 

@@ -44,6 +44,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "matching",
             "membership",
             "cluster",
+            "frontend",
             "storage",
         ],
     ),

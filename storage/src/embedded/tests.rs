@@ -247,7 +247,7 @@ fn a_key_that_is_too_long_is_refused_before_anything_is_written() {
 }
 
 /// Runs a committer on what waits already, so that the groups do not depend on the disk's speed.
-fn groups_of(sizes: &[usize]) -> crate::metrics::Snapshot {
+fn groups_of(sizes: &[usize]) -> Snapshot {
     let directory = tempfile::tempdir().unwrap();
     let config = EmbeddedConfig::default();
     let layout = open::database(&directory.path().join("database"), &config).unwrap();
