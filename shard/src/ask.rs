@@ -170,11 +170,11 @@ impl Shard {
             return;
         };
         self.make_room(&workflow);
-        let namespace = self.namespaces.entry(workflow.namespace_id).namespace;
+        let entry = self.namespaces.entry(workflow.namespace_id);
         let ctx = Context {
             now,
             seed: self.draw(),
-            namespace: &namespace,
+            namespace: &entry.namespace,
             limits: &self.limits,
             waiter: waiter(pending.token),
         };
@@ -200,7 +200,7 @@ impl Shard {
             return self.position(run, pending.token, wait_after, out);
         }
         self.make_room(&run.workflow);
-        let namespace = self.namespaces.entry(run.workflow.namespace_id).namespace;
+        let entry = self.namespaces.entry(run.workflow.namespace_id);
         let seed = self.draw();
         let Some(slot) = self.cache.slot_mut(run) else {
             return;
@@ -208,7 +208,7 @@ impl Shard {
         let ctx = Context {
             now,
             seed,
-            namespace: &namespace,
+            namespace: &entry.namespace,
             limits: &self.limits,
             waiter: waiter(pending.token),
         };
@@ -251,12 +251,12 @@ impl Shard {
             return;
         };
         self.make_room(&base.workflow);
-        let namespace = self.namespaces.entry(base.workflow.namespace_id).namespace;
+        let entry = self.namespaces.entry(base.workflow.namespace_id);
         let seed = self.draw();
         let ctx = Context {
             now,
             seed,
-            namespace: &namespace,
+            namespace: &entry.namespace,
             limits: &self.limits,
             waiter: waiter(pending.token),
         };

@@ -18,18 +18,36 @@ pub struct Entry {
 }
 
 /// All namespaces, by id.
-#[derive(Clone, Debug, Default)]
-pub struct Namespaces(Arc<HashMap<NamespaceId, Entry>>);
+#[derive(Clone, Debug)]
+pub struct Namespaces {
+    entries: Arc<HashMap<NamespaceId, Arc<Entry>>>,
+    /// Stands for a namespace that is gone.
+    gone: Arc<Entry>,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        Self::new(HashMap::new())
+    }
+}
 
 impl Namespaces {
     #[must_use]
     pub fn new(entries: HashMap<NamespaceId, Entry>) -> Self {
-        Self(Arc::new(entries))
+        let entries = entries.into_iter().map(|(id, entry)| (id, Arc::new(entry)));
+        let gone = Entry {
+            namespace: Namespace::default(),
+            schema: Schema::new("", BTreeMap::default()),
+        };
+        Self {
+            entries: Arc::new(entries.collect()),
+            gone: Arc::new(gone),
+        }
     }
 
     #[must_use]
     pub fn find(&self, id: NamespaceId) -> Option<&Entry> {
-        self.0.get(&id)
+        self.entries.get(&id).map(|entry| &**entry)
     }
 
     /// Returns the namespace that has the name.
@@ -42,10 +60,7 @@ impl Namespaces {
     }
 
     /// Returns the namespace, or one without a name and with default retention if it is gone.
-    pub(crate) fn entry(&self, id: NamespaceId) -> Entry {
-        self.0.get(&id).cloned().unwrap_or_else(|| Entry {
-            namespace: Namespace::default(),
-            schema: Schema::new("", BTreeMap::default()),
-        })
+    pub(crate) fn entry(&self, id: NamespaceId) -> Arc<Entry> {
+        Arc::clone(self.entries.get(&id).unwrap_or(&self.gone))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use proto::ids::{NamespaceId, RunId};
-use rusqlite::{Connection, Statement, ToSql, Transaction, params};
+use rusqlite::{CachedStatement, Connection, ToSql, Transaction, params};
 
 use super::{
     super::{
@@ -109,13 +109,13 @@ struct Step<'a> {
     rows: &'a mut Rows,
     gone: &'a mut Gone,
     tally: HashMap<(i64, String, i32), i64>,
-    find: Statement<'a>,
-    insert: Statement<'a>,
-    close: Statement<'a>,
-    touch: Statement<'a>,
-    remove: Statement<'a>,
-    post: Statement<'a>,
-    unpost: Statement<'a>,
+    find: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+    close: CachedStatement<'a>,
+    touch: CachedStatement<'a>,
+    remove: CachedStatement<'a>,
+    post: CachedStatement<'a>,
+    unpost: CachedStatement<'a>,
 }
 
 /// What the index has of a run.
@@ -159,26 +159,26 @@ impl<'a> Step<'a> {
             rows: &mut writer.rows,
             gone: &mut writer.gone,
             tally: HashMap::new(),
-            find: connection.prepare(
+            find: connection.prepare_cached(
                 "SELECT e.id, e.scope, e.version, e.status, e.close_time, e.start_time, e.execution_time, \
                  e.workflow_id, e.workflow_type, e.task_queue, e.attributes, s.namespace \
                  FROM execution e INDEXED BY execution_by_run JOIN scope s ON s.id = e.scope WHERE e.run = ?",
             )?,
-            insert: connection.prepare(
+            insert: connection.prepare_cached(
                 "INSERT INTO execution (run, version, status, close_time, execution_duration, history_length, \
                  history_size, state_transitions, attributes, memo, scope, start_time, execution_time, workflow_id, \
                  workflow_type, task_queue, parent_workflow_id, parent_run, root_workflow_id, root_run) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?,
-            close: connection.prepare(
+            close: connection.prepare_cached(
                 "UPDATE execution SET version = ?, status = ?, close_time = ?, execution_duration = ?, \
                  history_length = ?, history_size = ?, state_transitions = ?, attributes = ?, memo = ? WHERE id = ?",
             )?,
             touch: connection
-                .prepare("UPDATE execution SET version = ?, attributes = ?, memo = ? WHERE id = ?")?,
-            remove: connection.prepare("DELETE FROM execution WHERE id = ?")?,
-            post: connection.prepare("INSERT INTO posting (attribute, scope, value, execution) VALUES (?, ?, ?, ?)")?,
-            unpost: connection.prepare(
+                .prepare_cached("UPDATE execution SET version = ?, attributes = ?, memo = ? WHERE id = ?")?,
+            remove: connection.prepare_cached("DELETE FROM execution WHERE id = ?")?,
+            post: connection.prepare_cached("INSERT INTO posting (attribute, scope, value, execution) VALUES (?, ?, ?, ?)")?,
+            unpost: connection.prepare_cached(
                 "DELETE FROM posting WHERE attribute = ? AND scope = ? AND value = ? AND execution = ?",
             )?,
         })
@@ -315,7 +315,7 @@ impl<'a> Step<'a> {
     fn delete_some(&mut self, namespace: NamespaceId) -> rusqlite::Result<bool> {
         let runs: Vec<[u8; 16]> = self
             .connection
-            .prepare(
+            .prepare_cached(
                 "SELECT e.run FROM scope s CROSS JOIN execution e INDEXED BY execution_by_order \
                  ON e.scope = s.id WHERE s.namespace = ? LIMIT ?",
             )?
@@ -402,13 +402,13 @@ impl<'a> Step<'a> {
 
     /// Writes the tallies.
     fn finish(self) -> rusqlite::Result<()> {
-        let mut add = self.connection.prepare(
+        let mut add = self.connection.prepare_cached(
             "INSERT INTO tally (scope, workflow_type, status, runs) VALUES (?, ?, ?, ?) \
              ON CONFLICT DO UPDATE SET runs = runs + excluded.runs RETURNING runs",
         )?;
         let mut remove = self
             .connection
-            .prepare("DELETE FROM tally WHERE scope = ? AND workflow_type = ? AND status = ?")?;
+            .prepare_cached("DELETE FROM tally WHERE scope = ? AND workflow_type = ? AND status = ?")?;
         for ((scope, workflow_type, status), change) in self.tally {
             if change == 0 {
                 continue;
