@@ -28,7 +28,7 @@ Ratios are b/a for cost and latency and a/b for throughput: above 1 means that A
 
 const BENCH_EXAMPLES: &str = "Example:
   perdure-load bench --ours 'target/release/perdure server --listen 127.0.0.1:{port} --data-dir {dir}' \\
-    --peer 'temporal server start-dev --headless --ip 127.0.0.1 --port {port} --log-level error --db-filename {dir}/db' \\
+    --peer 'official=temporal server start-dev --headless --ip 127.0.0.1 --port {port} --log-level error --db-filename {dir}/db' \\
     --out docs/benchmarks.md";
 
 /// Plays clients and workers against any server that speaks the Temporal API, and measures it.
@@ -63,6 +63,9 @@ pub(crate) struct RunArgs {
     /// Processes whose CPU, memory and writes are the server's
     #[arg(long, value_delimiter = ',', value_name = "PID")]
     pub server_pid: Vec<u32>,
+    /// Where a Perdure server shows its metrics: its syncs are counted
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server_pages: Option<String>,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -96,21 +99,19 @@ pub(crate) struct CompareArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Command that starts our server; {port} and {dir} are filled in
+    /// Command that starts our server; {port}, {http} (a second port, for its metrics) and {dir} are filled in
     #[arg(long, value_name = "COMMAND")]
     pub ours: String,
-    /// Command that starts the other server
-    #[arg(long, value_name = "COMMAND")]
-    pub peer: String,
+    /// Another server and the command that starts it; may be given several times
+    #[arg(long, value_parser = text::named, required = true, value_name = "NAME=COMMAND")]
+    pub peer: Vec<(String, String)>,
     #[arg(long, default_value = "Perdure")]
     pub ours_name: String,
-    #[arg(long, default_value = "official")]
-    pub peer_name: String,
     /// Runs of each server and scenario
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 2)]
     pub rounds: usize,
     /// Length of each run's window
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 5)]
     pub seconds: u64,
     /// Only these rows
     #[arg(long, value_delimiter = ',', value_name = "ROW")]
@@ -129,8 +130,9 @@ pub(crate) struct BenchArgs {
 /// The load itself.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LoadArgs {
-    #[arg(long, default_value = "default")]
-    pub namespace: String,
+    /// Namespaces to spread workflows over; made if they are not there
+    #[arg(long, value_delimiter = ',', default_value = "default", value_name = "NAME")]
+    pub namespace: Vec<String>,
     #[arg(long, value_enum, default_value_t = Scenario::Noop)]
     pub scenario: Scenario,
     /// Mix scenarios by weight instead: a YAML map such as `noop: 60`
@@ -163,12 +165,13 @@ pub(crate) struct LoadArgs {
     /// Bytes of each payload
     #[arg(long, value_parser = text::size)]
     pub payload: Option<usize>,
+    /// Task queues of each namespace to spread workflows over
     #[arg(long, default_value_t = 1)]
     pub task_queues: usize,
     /// Pollers of each kind (workflow, sticky, activity) and queue
     #[arg(long, default_value_t = 8)]
     pub pollers: usize,
-    /// Tasks of each kind worked on at a time
+    /// Tasks of each kind worked on at a time, in each namespace
     #[arg(long, default_value_t = 200)]
     pub slots: usize,
     /// Workers remember nothing: each task comes with its full history
@@ -221,6 +224,9 @@ pub(crate) struct NumberArgs {
     /// sleepers: how long each would sleep
     #[arg(long, value_parser = text::duration, default_value = "24h")]
     pub sleep: Duration,
+    /// sleepers: timers of each
+    #[arg(long, default_value_t = 1)]
+    pub timers: u32,
     /// sleepers: how long to watch them asleep
     #[arg(long, value_parser = text::duration, default_value = "20s")]
     pub idle: Duration,
@@ -248,6 +254,7 @@ impl LoadArgs {
             callers: numbers.callers,
             timer: numbers.timer,
             sleep: numbers.sleep,
+            timers: numbers.timers,
             tasks: numbers.tasks,
             markers: numbers.markers,
             payload: self.payload,

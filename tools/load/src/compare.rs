@@ -81,7 +81,7 @@ pub(crate) struct Comparison {
 /// How a figure is read, and whether more of it is better.
 type Figure = (&'static str, fn(&Summary) -> Option<f64>, bool);
 
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 13] = [
     ("workflows/s", |run| Some(run.workflows_per_s), true),
     (
         "operations/s",
@@ -117,6 +117,11 @@ const FIGURES: [Figure; 12] = [
         |run| run.server.map(|server| server.written_bytes_per_workflow),
         false,
     ),
+    (
+        "fsyncs/workflow",
+        |run| run.server.and_then(|server| server.fsyncs_per_workflow),
+        false,
+    ),
     ("filled/s", |run| run.filled.map(|filled| filled.per_s), true),
     (
         "asleep CPU ms/s",
@@ -148,27 +153,41 @@ pub(crate) async fn compare(
     rounds: usize,
     stop: Arc<Stop>,
 ) -> Result<Comparison, String> {
-    let target = |side: &Contender| Target::new(&side.name, slice::from_ref(&side.target), &side.pids);
-    let targets = [target(a), target(b)];
+    let rounds = in_turn(load, &[a, b], rounds, stop).await?;
+    Ok(Comparison::between(&[a, b], &rounds, 1))
+}
+
+/// Runs the load against each server in turn, a summary of each for each round; who goes first changes from round to
+/// round.
+pub(crate) async fn in_turn(
+    load: &LoadArgs,
+    sides: &[&Contender],
+    rounds: usize,
+    stop: Arc<Stop>,
+) -> Result<Vec<Vec<Summary>>, String> {
+    let target = |side: &&Contender| {
+        let addresses = slice::from_ref(&side.target);
+        Target::new(&side.name, addresses, &side.pids, side.pages.as_ref())
+    };
+    let targets: Vec<Target> = sides.iter().map(target).collect();
     let mut done = Vec::new();
     for round in 0..rounds.max(1) {
-        let mut runs: [Option<Summary>; 2] = [None, None];
-        for side in [round % 2, 1 - round % 2] {
+        let mut runs = vec![None; targets.len()];
+        for at in 0..targets.len() {
             if stop.is_told() {
                 break;
             }
+            let side = (round + at) % targets.len();
             let summary = run(load, &targets[side], true, stop.clone()).await?.summary;
             eprintln!("round {} {}: {}", round + 1, targets[side].name, brief(&summary));
             runs[side] = Some(summary);
         }
-        if let [Some(first), Some(second)] = runs {
-            done.push([first, second]);
-        }
+        done.extend(runs.into_iter().collect::<Option<Vec<Summary>>>());
     }
     if done.is_empty() {
         return Err("stopped before a round was whole".to_owned());
     }
-    Ok(Comparison::of([a.name.clone(), b.name.clone()], done))
+    Ok(done)
 }
 
 fn brief(summary: &Summary) -> String {
@@ -183,20 +202,27 @@ fn brief(summary: &Summary) -> String {
 }
 
 impl Comparison {
+    /// Compares the first of the servers with another one.
+    pub(crate) fn between(sides: &[&Contender], rounds: &[Vec<Summary>], other: usize) -> Self {
+        let names = [0, other].map(|side| sides[side].name.clone());
+        let pair = |round: &Vec<Summary>| [0, other].map(|side| round[side].clone());
+        Self::of(names, rounds.iter().map(pair).collect())
+    }
+
     /// From whole rounds, at least one.
     fn of(names: [String; 2], rounds: Vec<[Summary; 2]>) -> Self {
         let line = |(figure, read, more_is_better): Figure| {
-            let pairs: Vec<(f64, f64)> = rounds
-                .iter()
-                .filter_map(|[a, b]| Some((read(a)?, read(b)?)))
-                .collect();
-            let ratio = |(a, b): &(f64, f64)| if more_is_better { a / b } else { b / a };
-            (!pairs.is_empty()).then(|| Line {
+            let ratio = |[a, b]: &[Summary; 2]| {
+                let (a, b) = (read(a)?, read(b)?);
+                Some(if more_is_better { a / b } else { b / a })
+            };
+            let line = Line {
                 figure,
-                a: Spread::of(pairs.iter().map(|pair| pair.0)),
-                b: Spread::of(pairs.iter().map(|pair| pair.1)),
-                ratio: Spread::of(pairs.iter().map(ratio)),
-            })
+                a: Spread::of(rounds.iter().filter_map(|[a, _]| read(a))),
+                b: Spread::of(rounds.iter().filter_map(|[_, b]| read(b))),
+                ratio: Spread::of(rounds.iter().filter_map(ratio)),
+            };
+            (line.a.is_some() || line.b.is_some()).then_some(line)
         };
         let lines = FIGURES.into_iter().filter_map(line).collect();
         let (scenario, pace) = (rounds[0][0].scenario.clone(), rounds[0][0].pace.clone());

@@ -43,7 +43,7 @@ pub(crate) struct Flow {
     pub ledger: Arc<Ledger>,
     pub recorder: Arc<Recorder>,
     pub filler: Filler,
-    pub namespace: String,
+    pub namespaces: Vec<String>,
     pub queues: Vec<String>,
     pub mix: Mix,
     /// Whether a caller stays with its workflow until it ended.
@@ -88,7 +88,7 @@ impl Flow {
     async fn start(&self, number: u64) -> Result<(), Failure> {
         let start = |mut service: Service, deadline| {
             let request = StartWorkflowExecutionRequest {
-                namespace: self.namespace.clone(),
+                namespace: self.namespace(number).to_owned(),
                 workflow_id: self.ledger.workflow_id(number),
                 workflow_type: Some(self.workflow_type(number)),
                 task_queue: Some(command::task_queue(self.queue(number))),
@@ -108,7 +108,7 @@ impl Flow {
     async fn signal_with_start(&self, number: u64) -> Result<(), Failure> {
         let start = |mut service: Service, deadline| {
             let request = SignalWithStartWorkflowExecutionRequest {
-                namespace: self.namespace.clone(),
+                namespace: self.namespace(number).to_owned(),
                 workflow_id: self.ledger.workflow_id(number),
                 workflow_type: Some(self.workflow_type(number)),
                 task_queue: Some(command::task_queue(self.queue(number))),
@@ -175,7 +175,7 @@ impl Flow {
     async fn signal(&self, number: u64, at: u32) -> Result<(), Failure> {
         let signal = |mut service: Service, deadline| {
             let request = SignalWorkflowExecutionRequest {
-                namespace: self.namespace.clone(),
+                namespace: self.namespace(number).to_owned(),
                 workflow_execution: Some(self.execution(number)),
                 signal_name: "go".to_owned(),
                 input: Some(self.filler.plain()),
@@ -208,7 +208,7 @@ impl Flow {
     async fn update_once(&self, number: u64, update_id: &str) -> Result<Option<Outcome>, Failure> {
         let update = |mut service: Service, deadline| {
             let request = UpdateWorkflowExecutionRequest {
-                namespace: self.namespace.clone(),
+                namespace: self.namespace(number).to_owned(),
                 workflow_execution: Some(self.execution(number)),
                 wait_policy: Some(WaitPolicy {
                     lifecycle_stage: UpdateWorkflowExecutionLifecycleStage::Completed.into(),
@@ -235,7 +235,7 @@ impl Flow {
     async fn query(&self, number: u64) -> Result<(), Failure> {
         let query = |mut service: Service, deadline| {
             let request = QueryWorkflowRequest {
-                namespace: self.namespace.clone(),
+                namespace: self.namespace(number).to_owned(),
                 execution: Some(self.execution(number)),
                 query: Some(WorkflowQuery {
                     query_type: "state".to_owned(),
@@ -259,7 +259,11 @@ impl Flow {
     }
 
     fn queue(&self, number: u64) -> &str {
-        &self.queues[number as usize % self.queues.len()]
+        &self.queues[number as usize / self.namespaces.len() % self.queues.len()]
+    }
+
+    pub(crate) fn namespace(&self, number: u64) -> &str {
+        &self.namespaces[number as usize % self.namespaces.len()]
     }
 
     fn execution(&self, number: u64) -> WorkflowExecution {

@@ -15,6 +15,7 @@ mod flow;
 mod ledger;
 mod mix;
 mod output;
+mod pages;
 mod payload;
 mod plan;
 mod process;
@@ -98,7 +99,7 @@ async fn listen_for_signals(stop: Arc<Stop>) {
 }
 
 async fn run(args: &RunArgs, stop: Arc<Stop>) -> Result<bool, String> {
-    let target = Target::new("", &args.target, &args.server_pid);
+    let target = Target::new("", &args.target, &args.server_pid, args.server_pages.as_ref());
     let outcome = run::run(&args.load, &target, true, stop).await?;
     output::say(&outcome.summary);
     if let Some(path) = &args.json {

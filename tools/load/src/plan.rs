@@ -19,8 +19,8 @@ pub(crate) enum Plan {
     Updates { count: u32 },
     /// One timer, then complete.
     Timer { millis: u64 },
-    /// One long timer that the run does not outlive: the load is to be asleep.
-    Sleep { seconds: u64 },
+    /// So many long timers that the run does not outlive: the load is to be asleep.
+    Sleep { seconds: u64, timers: u32 },
     /// So many children that complete at once, then complete.
     Children { count: u32 },
     /// Continue as new so many times more, then complete.
@@ -44,9 +44,13 @@ impl Plan {
             "timer" => Self::Timer {
                 millis: rest.parse().ok()?,
             },
-            "sleep" => Self::Sleep {
-                seconds: rest.parse().ok()?,
-            },
+            "sleep" => {
+                let (seconds, timers) = rest.split_once('x')?;
+                Self::Sleep {
+                    seconds: seconds.parse().ok()?,
+                    timers: timers.parse().ok()?,
+                }
+            }
             "children" => Self::Children { count: count()? },
             "chain" => Self::Chain { remaining: count()? },
             "markers" => {
@@ -91,7 +95,7 @@ impl fmt::Display for Plan {
             Self::Signals { count } => write!(f, "signals-{count}"),
             Self::Updates { count } => write!(f, "updates-{count}"),
             Self::Timer { millis } => write!(f, "timer-{millis}"),
-            Self::Sleep { seconds } => write!(f, "sleep-{seconds}"),
+            Self::Sleep { seconds, timers } => write!(f, "sleep-{seconds}x{timers}"),
             Self::Children { count } => write!(f, "children-{count}"),
             Self::Chain { remaining } => write!(f, "chain-{remaining}"),
             Self::Markers { tasks, each } => write!(f, "markers-{tasks}x{each}"),
@@ -112,7 +116,10 @@ mod tests {
             Plan::Signals { count: 1 },
             Plan::Updates { count: 2 },
             Plan::Timer { millis: 1000 },
-            Plan::Sleep { seconds: 3600 },
+            Plan::Sleep {
+                seconds: 3600,
+                timers: 2,
+            },
             Plan::Children { count: 5 },
             Plan::Chain { remaining: 0 },
             Plan::Markers { tasks: 20, each: 50 },

@@ -15,6 +15,7 @@ use crate::{
     drive::{self, Bounds, Pace, Stop},
     flow::Flow,
     ledger::{Ledger, Verdict},
+    pages,
     payload::Filler,
     process::{self, Usage},
     recorder::{Counts, Latency, Recorder},
@@ -44,16 +45,19 @@ pub(crate) struct Target {
     pub name: String,
     pub addresses: Vec<String>,
     pub pids: Vec<u32>,
+    /// Where it shows its metrics, if it is one of ours.
+    pub pages: Option<String>,
 }
 
 impl Target {
     /// `pids` are counted with their descendants.
-    pub(crate) fn new(name: &str, addresses: &[String], pids: &[u32]) -> Self {
+    pub(crate) fn new(name: &str, addresses: &[String], pids: &[u32], pages: Option<&String>) -> Self {
         let pids = pids.iter().flat_map(|pid| process::tree(*pid)).collect();
         Self {
             name: name.to_owned(),
             addresses: addresses.to_vec(),
             pids,
+            pages: pages.cloned(),
         }
     }
 }
@@ -72,6 +76,7 @@ struct Snapshot {
     server: Usage,
     harness: Usage,
     machine_cpu_ms: u64,
+    fsyncs: Option<u64>,
 }
 
 impl Snapshot {
@@ -84,11 +89,16 @@ impl Snapshot {
     }
 }
 
+fn fsyncs_between(begin: &Snapshot, end: &Snapshot) -> Option<u64> {
+    Some(end.fsyncs?.saturating_sub(begin.fsyncs?))
+}
+
 struct Run<'a> {
     load: &'a LoadArgs,
     target: &'a Target,
     flow: Arc<Flow>,
-    worker: Arc<Worker>,
+    /// One for each namespace.
+    workers: Vec<Arc<Worker>>,
     version: String,
     stop: Arc<Stop>,
 }
@@ -139,7 +149,10 @@ impl<'a> Run<'a> {
         };
         let connect = || Api::new(&target.addresses, load.connections, patience, recorder.clone());
         let (clients, workers) = (connect()?, connect()?);
-        let version = setup::ready(&clients, &load.namespace, READY_PATIENCE).await?;
+        let mut version = String::new();
+        for namespace in &load.namespace {
+            version = setup::ready(&clients, namespace, READY_PATIENCE).await?;
+        }
         let tag = getrandom::u32().map_err(|error| format!("read random number: {error}"))?;
         let prefix = format!("load-{tag:08x}");
         let queues: Vec<String> = (0..load.task_queues)
@@ -148,8 +161,8 @@ impl<'a> Run<'a> {
         let ledger = Arc::new(Ledger::new(prefix, recorder.clone()));
         let mix = load.mix()?;
         let filler = Filler::new(mix.payload());
-        let settings = Settings {
-            namespace: load.namespace.clone(),
+        let settings = |namespace: &String| Settings {
+            namespace: namespace.clone(),
             queues: queues.clone(),
             pollers: load.pollers,
             slots: load.slots,
@@ -157,15 +170,22 @@ impl<'a> Run<'a> {
             eager_activities: load.eager_activities,
             activities: mix.any(|shape| shape.plan.activities() > 0),
         };
-        let worker = Worker::new(workers, ledger.clone(), filler.clone(), settings);
-        let namespace = load.namespace.clone();
+        let worker = |namespace| {
+            Worker::new(
+                workers.clone(),
+                ledger.clone(),
+                filler.clone(),
+                settings(namespace),
+            )
+        };
+        let workers = load.namespace.iter().map(worker).collect();
         let waits = load.scenario != Scenario::Backlog;
         let flow = Flow {
             api: clients,
             ledger,
             recorder,
             filler,
-            namespace,
+            namespaces: load.namespace.clone(),
             queues,
             mix,
             waits,
@@ -174,10 +194,15 @@ impl<'a> Run<'a> {
             load,
             target,
             flow: Arc::new(flow),
-            worker,
+            workers,
             version,
             stop,
         })
+    }
+
+    /// Starts the pollers; dropping them stops them.
+    fn spawn_workers(&self) -> Vec<JoinSet<()>> {
+        self.workers.iter().map(Worker::spawn).collect()
     }
 
     async fn measure(&self) -> Measured {
@@ -185,7 +210,7 @@ impl<'a> Run<'a> {
             Scenario::Backlog => self.measure_backlog().await,
             Scenario::Sleepers => {
                 let fresh = Usage::of(&self.target.pids);
-                let _pollers = self.worker.spawn();
+                let _pollers = self.spawn_workers();
                 let (begin, end) = self.steady(Duration::ZERO).await;
                 Measured {
                     begin,
@@ -195,7 +220,7 @@ impl<'a> Run<'a> {
                 }
             }
             _ => {
-                let _pollers = self.worker.spawn();
+                let _pollers = self.spawn_workers();
                 let (begin, end) = self.steady(self.load.warm_up).await;
                 Measured {
                     begin,
@@ -271,7 +296,7 @@ impl<'a> Run<'a> {
             server_cpu_ms_per_workflow: Cost::between(before.server, begin.server, window, started)
                 .cpu_ms_per_workflow,
         };
-        let _pollers = self.worker.spawn();
+        let _pollers = self.spawn_workers();
         tokio::select! {
             () = self.drained(&mut fill) => {}
             () = self.over(None) => {}
@@ -387,6 +412,7 @@ impl<'a> Run<'a> {
             server: Usage::of(&self.target.pids),
             harness: Usage::own(),
             machine_cpu_ms: process::machine_cpu_ms(),
+            fsyncs: self.target.pages.as_deref().and_then(pages::fsyncs),
         }
     }
 
@@ -396,7 +422,11 @@ impl<'a> Run<'a> {
         let workflows = end.counts.closed - begin.counts.closed;
         let operations = end.counts.operations - begin.counts.operations;
         let per_s = |count: u64| count as f64 / window.as_secs_f64().max(1e-9);
-        let server = Cost::between(begin.server, end.server, window, workflows);
+        let server = Cost {
+            fsyncs_per_workflow: fsyncs_between(&begin, &end)
+                .map(|fsyncs| fsyncs as f64 / workflows.max(1) as f64),
+            ..Cost::between(begin.server, end.server, window, workflows)
+        };
         let pace = match self.load.pace() {
             Pace::Closed { concurrency } => format!("{concurrency} in flight"),
             Pace::Open { rate, .. } => format!("{rate}/s"),

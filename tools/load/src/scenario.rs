@@ -57,6 +57,7 @@ pub(crate) struct Numbers {
     pub callers: u32,
     pub timer: Duration,
     pub sleep: Duration,
+    pub timers: u32,
     pub tasks: u32,
     pub markers: u32,
     pub payload: Option<usize>,
@@ -162,6 +163,7 @@ impl Scenario {
             Self::Update => Plan::Updates { count: ops },
             Self::Sleepers => Plan::Sleep {
                 seconds: numbers.sleep.as_secs(),
+                timers: numbers.timers,
             },
             Self::LargeHistory => Plan::Markers {
                 tasks: numbers.tasks,

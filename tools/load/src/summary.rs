@@ -23,6 +23,9 @@ pub(crate) struct Cost {
     pub cores: f64,
     pub rss_mib: f64,
     pub written_bytes_per_workflow: f64,
+    /// Only of a server that tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fsyncs_per_workflow: Option<f64>,
 }
 
 impl Cost {
@@ -36,6 +39,7 @@ impl Cost {
             cores: cpu_ms / 1e3 / window.as_secs_f64().max(1e-9),
             rss_mib: end.rss_bytes as f64 / MIB,
             written_bytes_per_workflow: written / workflows,
+            fsyncs_per_workflow: None,
         }
     }
 }
@@ -177,6 +181,9 @@ impl Summary {
                 "  server     {:.3} ms CPU per workflow ({:.2} cores), {:.0} MiB resident, {:.0} B written per workflow",
                 server.cpu_ms_per_workflow, server.cores, server.rss_mib, server.written_bytes_per_workflow
             )?;
+        }
+        if let Some(fsyncs) = self.server.and_then(|server| server.fsyncs_per_workflow) {
+            writeln!(f, "  syncs      {fsyncs:.2} per workflow")?;
         }
         writeln!(
             f,

@@ -49,6 +49,18 @@ pub(crate) struct Contender {
     pub name: String,
     pub target: String,
     pub pids: Vec<u32>,
+    /// Where it shows its metrics, if it is one of ours.
+    pub pages: Option<String>,
+}
+
+/// Reads `NAME=COMMAND`.
+pub(crate) fn named(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, command)) if !name.is_empty() && !name.contains(' ') && !command.is_empty() => {
+            Ok((name.to_owned(), command.to_owned()))
+        }
+        _ => Err(format!("read server {text:?}: want NAME=COMMAND")),
+    }
 }
 
 /// Reads `NAME=HOST:PORT[,PID..]`.
@@ -67,6 +79,7 @@ pub(crate) fn contender(text: &str) -> Result<Contender, String> {
         name: name.to_owned(),
         target: target.to_owned(),
         pids,
+        pages: None,
     })
 }
 
@@ -93,6 +106,14 @@ mod tests {
     }
 
     #[test]
+    fn named_commands() {
+        let named = named("peer=serve --flag=x");
+        assert_eq!(named, Ok(("peer".into(), "serve --flag=x".into())));
+        assert!(super::named("serve --flag=x").is_err());
+        assert!(super::named("=serve").is_err());
+    }
+
+    #[test]
     fn contenders() {
         let both = contender("peer=127.0.0.1:7233,12,13");
         assert_eq!(
@@ -100,7 +121,8 @@ mod tests {
             Ok(Contender {
                 name: "peer".into(),
                 target: "127.0.0.1:7233".into(),
-                pids: vec![12, 13]
+                pids: vec![12, 13],
+                pages: None
             })
         );
         assert_eq!(contender("a=h:1").map(|c| c.pids), Ok(vec![]));

@@ -92,7 +92,7 @@ pub(crate) async fn verify(
 pub(crate) async fn terminate(flow: &Flow, number: u64) -> Result<(), Failure> {
     let terminate = |mut service: Service, deadline| {
         let request = TerminateWorkflowExecutionRequest {
-            namespace: flow.namespace.clone(),
+            namespace: flow.namespace(number).to_owned(),
             workflow_execution: Some(execution(flow, number)),
             reason: "end of load".to_owned(),
             ..Default::default()
@@ -113,7 +113,7 @@ pub(crate) async fn terminate(flow: &Flow, number: u64) -> Result<(), Failure> {
 async fn describe(flow: &Flow, number: u64) -> String {
     let describe = |mut service: Service, deadline| {
         let request = DescribeWorkflowExecutionRequest {
-            namespace: flow.namespace.clone(),
+            namespace: flow.namespace(number).to_owned(),
             execution: Some(execution(flow, number)),
         };
         async move {
@@ -142,15 +142,19 @@ async fn count(flow: &Flow, status: &str) -> Result<u64, Failure> {
         "TaskQueue IN ({}) AND ExecutionStatus = '{status}'",
         queues.join(", ")
     );
-    let count = |mut service: Service, deadline| {
-        let request = CountWorkflowExecutionsRequest {
-            namespace: flow.namespace.clone(),
-            query: query.clone(),
+    let mut counted = 0;
+    for namespace in &flow.namespaces {
+        let count = |mut service: Service, deadline| {
+            let request = CountWorkflowExecutionsRequest {
+                namespace: namespace.clone(),
+                query: query.clone(),
+            };
+            async move { service.count_workflow_executions(within(deadline, request)).await }
         };
-        async move { service.count_workflow_executions(within(deadline, request)).await }
-    };
-    let answer = flow.api.call(Rpc::CountWorkflowExecutions, count).await?;
-    Ok(u64::try_from(answer.count).unwrap_or(0))
+        let answer = flow.api.call(Rpc::CountWorkflowExecutions, count).await?;
+        counted += u64::try_from(answer.count).unwrap_or(0);
+    }
+    Ok(counted)
 }
 
 fn execution(flow: &Flow, number: u64) -> WorkflowExecution {

@@ -8,8 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::process::{self, Usage};
+
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_POLL: Duration = Duration::from_millis(50);
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// From its first answer until a server has settled.
+const SETTLE: Duration = Duration::from_secs(2);
+const HTTP: &str = "{http}";
 
 /// A folder for the servers' data; removed when dropped.
 pub(crate) struct WorkDir {
@@ -41,12 +47,14 @@ impl Drop for WorkDir {
 pub(crate) struct Server {
     pub name: String,
     pub target: String,
+    /// Where it shows its metrics, if its command says where.
+    pub pages: Option<String>,
     child: Child,
     dir: PathBuf,
 }
 
 impl Server {
-    /// `{port}` and `{dir}` in the command stand for a free port and an empty folder.
+    /// `{port}` and `{http}` in the command stand for free ports, `{dir}` for an empty folder.
     pub(crate) fn start(name: &str, command: &str, work_dir: &WorkDir) -> Result<Self, String> {
         let port = free_port()?;
         let dir = work_dir.path().join(format!("{name}-{port}"));
@@ -54,7 +62,8 @@ impl Server {
         fs::create_dir_all(&dir).map_err(wrong)?;
         let log = fs::File::create(dir.with_extension("log")).map_err(wrong)?;
         let errors = log.try_clone().map_err(wrong)?;
-        let line = fill(command, port, &dir);
+        let http = free_port()?;
+        let line = fill(command, [port, http], &dir);
         let child = Command::new("sh")
             .args(["-c", &format!("exec {line}")])
             .stdin(Stdio::null())
@@ -65,6 +74,7 @@ impl Server {
         Ok(Self {
             name: name.to_owned(),
             target: format!("127.0.0.1:{port}"),
+            pages: command.contains(HTTP).then(|| format!("127.0.0.1:{http}")),
             child,
             dir,
         })
@@ -72,6 +82,23 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it listens and has settled; gives what it then has in memory, MiB.
+    pub(crate) async fn fresh(&mut self) -> Result<f64, String> {
+        let until = Instant::now() + START_PATIENCE;
+        while tokio::net::TcpStream::connect(&self.target).await.is_err() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("{} ended at its start with {status}", self.name));
+            }
+            if Instant::now() > until {
+                return Err(format!("{} does not listen", self.name));
+            }
+            tokio::time::sleep(STOP_POLL).await;
+        }
+        tokio::time::sleep(SETTLE).await;
+        let usage = Usage::of(&process::tree(self.pid()));
+        Ok(usage.rss_bytes as f64 / 1_048_576.0)
     }
 
     /// Asks it to end and waits; kills it when it does not. Its data is removed.
@@ -93,9 +120,10 @@ impl Drop for Server {
     }
 }
 
-fn fill(command: &str, port: u16, dir: &Path) -> String {
+fn fill(command: &str, [port, http]: [u16; 2], dir: &Path) -> String {
     command
         .replace("{port}", &port.to_string())
+        .replace(HTTP, &http.to_string())
         .replace("{dir}", &dir.display().to_string())
 }
 
@@ -113,7 +141,11 @@ mod tests {
 
     #[test]
     fn a_command_is_filled_in() {
-        let line = fill("serve --port {port} --db {dir}/db", 7233, Path::new("/x"));
-        assert_eq!(line, "serve --port 7233 --db /x/db");
+        let line = fill(
+            "serve --port {port} --http {http} --db {dir}/db",
+            [7233, 80],
+            Path::new("/x"),
+        );
+        assert_eq!(line, "serve --port 7233 --http 80 --db /x/db");
     }
 }

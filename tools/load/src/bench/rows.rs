@@ -6,15 +6,29 @@ pub(crate) struct Row {
     pub name: &'static str,
     pub label: &'static str,
     args: &'static str,
+    /// One round will do: what it shows is not a matter of chance, and it takes long.
+    pub once: bool,
 }
 
 const fn row(name: &'static str, label: &'static str, args: &'static str) -> Row {
-    Row { name, label, args }
+    Row {
+        name,
+        label,
+        args,
+        once: false,
+    }
+}
+
+const fn once(name: &'static str, label: &'static str, args: &'static str) -> Row {
+    Row {
+        once: true,
+        ..row(name, label, args)
+    }
 }
 
 pub(crate) const ROWS: &[Row] = &[
     row("noop", "No-op, 64 in flight", "--scenario noop --concurrency 64"),
-    row("noop-rate", "No-op, 10/s", "--scenario noop --rate 10"),
+    row("noop-rate", "No-op, 20/s", "--scenario noop --rate 20"),
     row(
         "activity",
         "One activity, 64 in flight",
@@ -22,8 +36,8 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "activity-rate",
-        "One activity, 10/s",
-        "--scenario activity --rate 10",
+        "One activity, 20/s",
+        "--scenario activity --rate 20",
     ),
     row(
         "sequential",
@@ -48,7 +62,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "signals",
         "1,000 signals into one workflow, 16 callers",
-        "--scenario signals --concurrency 1 --workflows 5",
+        "--scenario signals --concurrency 1 --workflows 2",
     ),
     row(
         "timer",
@@ -92,13 +106,18 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "backlog",
-        "Backlog of 1,000, drained",
-        "--scenario backlog --workflows 1000",
+        "Backlog of 500, drained",
+        "--scenario backlog --workflows 500",
     ),
-    row(
+    once(
         "sleepers",
-        "2,000 sleepers",
-        "--scenario sleepers --workflows 2000 --idle 10s --leave",
+        "1,000 sleepers",
+        "--scenario sleepers --workflows 1000 --idle 5s --leave",
+    ),
+    once(
+        "timers",
+        "100,000 open timers, 100 in each workflow",
+        "--scenario sleepers --timers 100 --workflows 1000 --idle 5s --leave --drain 120s",
     ),
 ];
 
@@ -111,7 +130,7 @@ impl Row {
         } else {
             format!(" --duration {seconds}s")
         };
-        format!("{}{bound} --warm-up 2s", self.args)
+        format!("{}{bound} --warm-up 1s", self.args)
     }
 }
 

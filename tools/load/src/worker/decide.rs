@@ -81,9 +81,9 @@ pub(crate) fn decide(plan: Plan, tally: &Tally, updates_now: u32, context: &Cont
         }
         Plan::Signals { .. } | Plan::Updates { .. } => Decision::wait(vec![]),
         Plan::Timer { .. } if tally.timers_fired > 0 => Decision::end(context, tally.timers_fired != 1),
-        Plan::Timer { millis } => timer_step(tally, Duration::from_millis(millis)),
+        Plan::Timer { millis } => timer_step(tally, 1, Duration::from_millis(millis)),
         Plan::Sleep { .. } if tally.timers_fired > 0 => Decision::end(context, false),
-        Plan::Sleep { seconds } => {
+        Plan::Sleep { seconds, timers } => {
             let milestone = if tally.timers_started == 0 {
                 Milestone::Asleep
             } else {
@@ -91,7 +91,7 @@ pub(crate) fn decide(plan: Plan, tally: &Tally, updates_now: u32, context: &Cont
             };
             Decision {
                 milestone,
-                ..timer_step(tally, Duration::from_secs(seconds))
+                ..timer_step(tally, timers, Duration::from_secs(seconds))
             }
         }
         Plan::Children { count } => children_step(tally, count, context),
@@ -148,13 +148,9 @@ fn results_arrived(tally: &Tally, total: u32, context: &Context<'_>) -> bool {
     counts && (!context.filler.marks() || tally.results == wanted.fold(0, u64::wrapping_add))
 }
 
-fn timer_step(tally: &Tally, after: Duration) -> Decision {
-    let first = tally.timers_started == 0;
-    Decision::wait(if first {
-        vec![command::start_timer("0".to_owned(), after)]
-    } else {
-        vec![]
-    })
+fn timer_step(tally: &Tally, count: u32, after: Duration) -> Decision {
+    let timer = |number: u32| command::start_timer(number.to_string(), after);
+    Decision::wait((tally.timers_started..count).map(timer).collect())
 }
 
 fn children_step(tally: &Tally, count: u32, context: &Context<'_>) -> Decision {

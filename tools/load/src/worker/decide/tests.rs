@@ -137,13 +137,29 @@ fn a_timer_starts_once_and_a_sleeper_is_asleep_when_it_did() {
         [COMPLETE]
     );
 
-    let (commands, decision) = check(Plan::Sleep { seconds: 9 }, &Tally::default(), 0);
+    let (commands, decision) = check(
+        Plan::Sleep {
+            seconds: 9,
+            timers: 1,
+        },
+        &Tally::default(),
+        0,
+    );
     assert_eq!(
         (commands, decision.milestone),
         (vec!["START_TIMER"], Milestone::Asleep)
     );
     assert_eq!(
-        check(Plan::Sleep { seconds: 9 }, &started, 0).1.milestone,
+        check(
+            Plan::Sleep {
+                seconds: 9,
+                timers: 1
+            },
+            &started,
+            0
+        )
+        .1
+        .milestone,
         Milestone::Under
     );
 }
