@@ -1,3 +1,4 @@
 //! Tests that cross crates.
 
+pub mod client;
 pub mod process;

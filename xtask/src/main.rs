@@ -6,8 +6,11 @@
     reason = "a command line tool speaks on the terminal"
 )]
 
+mod bench;
 mod cassandra;
 mod cluster;
+mod flame;
+mod profile;
 
 use std::{
     env,
@@ -30,6 +33,13 @@ const USAGE: &str = "cargo xtask TASK
   abuse     only the clients that misbehave; further arguments go to it
   chaos     only the crashes under load; further arguments go to it
   churn     only a cluster whose nodes are restarted, added, drained and killed under load; further arguments go to it
+  metrics   only the metrics, scraped by a real Prometheus
+  stall     only the proof that the load generator shows a stall of the server
+  bench     write docs/benchmarks.md: this server against the official one in all scenarios, on a quiet machine; further
+            arguments go to perdure-load bench
+  profile   SCENARIO: a CPU profile of the server under a load, as a flame graph; further arguments go to perdure-load run
+  metrics-table
+            write the table of docs/metrics.md from the code
   cassandra-suite
             only what runs on a real Cassandra node: the storage suite, the example order and scenarios
   cassandra start real Cassandra nodes, as many as the first argument says, until ENTER is pressed; on port 9042,
@@ -52,6 +62,11 @@ fn main() -> ExitCode {
         "churn" => build().and_then(|()| churn(&rest)),
         "cassandra-suite" => cassandra::suite(),
         "cassandra" => cassandra::by_hand(&rest),
+        "metrics" => build().and_then(|()| program("metrics", &rest)),
+        "stall" => build().and_then(|()| stall()),
+        "bench" => bench::bench(&rest),
+        "profile" => profile::profile(&rest),
+        "metrics-table" => metrics_table(),
         "cluster" => cluster::run(&rest),
         _ => Err(USAGE.to_owned()),
     };
@@ -87,6 +102,8 @@ fn test() -> Result<(), String> {
     compat(&[])?;
     compare("bad_input.py", &[])?;
     sdk(&[])?;
+    program("metrics", &[])?;
+    stall()?;
     program("abuse", &["--short".to_owned()])?;
     program("chaos", &["--short".to_owned()])?;
     // Outages of the store take longer than the test command may: `churn` without --only makes them.
@@ -122,6 +139,27 @@ fn simulate() -> Result<(), String> {
     test.env("PERDURE_SEEDS", SEEDS)
         .env("PERDURE_CLUSTER_SEEDS", CLUSTER_SEEDS);
     run(test.current_dir(root()))
+}
+
+/// Stops a server under the load generator.
+fn stall() -> Result<(), String> {
+    cargo(&["build", "--release", "--locked", "--package", "perdure-load"])?;
+    let load = target().join("release/perdure-load").display().to_string();
+    program("stall", &["--load".to_owned(), load])
+}
+
+/// Lets the test of the table write what it compares.
+fn metrics_table() -> Result<(), String> {
+    let mut write = Command::new(cargo_program());
+    write.args([
+        "test",
+        "--locked",
+        "--package",
+        "perdure-tests",
+        "--test",
+        "metrics_table",
+    ]);
+    run(write.env("PERDURE_WRITE_DOCS", "1").current_dir(root()))
 }
 
 /// Builds the server as the tests run it.

@@ -7,7 +7,6 @@
 
 mod args;
 mod backlog;
-mod client;
 mod crowd;
 mod measure;
 mod messages;
@@ -25,6 +24,7 @@ use std::{
 };
 
 use clap::Parser;
+use perdure_tests::client;
 
 use crate::{
     args::{Args, Part},

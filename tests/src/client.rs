@@ -21,16 +21,16 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-pub(crate) type Service = WorkflowServiceClient<Channel>;
+pub type Service = WorkflowServiceClient<Channel>;
 
-pub(crate) const NAMESPACE: &str = "default";
-const IDENTITY: &str = "abuse";
+pub const NAMESPACE: &str = "default";
+const IDENTITY: &str = "test";
 /// As SDKs poll: longer than the server lets a poll wait.
 const POLL_TIMEOUT: Duration = Duration::from_secs(70);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Opens a connection.
-pub(crate) async fn connect(address: &str) -> Result<Service, String> {
+pub async fn connect(address: &str) -> Result<Service, String> {
     let channel = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|error| format!("read address {address}: {error}"))?
         .connect()
@@ -39,7 +39,7 @@ pub(crate) async fn connect(address: &str) -> Result<Service, String> {
     Ok(WorkflowServiceClient::new(channel))
 }
 
-pub(crate) async fn connect_all(address: &str, count: usize) -> Result<Vec<Service>, String> {
+pub async fn connect_all(address: &str, count: usize) -> Result<Vec<Service>, String> {
     let mut services = Vec::with_capacity(count);
     for _ in 0..count {
         services.push(connect(address).await?);
@@ -48,27 +48,27 @@ pub(crate) async fn connect_all(address: &str, count: usize) -> Result<Vec<Servi
 }
 
 /// A request that is given up after a while.
-pub(crate) fn timed<Q>(message: Q) -> Request<Q> {
+pub fn timed<Q>(message: Q) -> Request<Q> {
     let mut request = Request::new(message);
     request.set_timeout(CALL_TIMEOUT);
     request
 }
 
 /// A request that waits as long as SDKs let one wait.
-pub(crate) fn long<Q>(message: Q) -> Request<Q> {
+pub fn long<Q>(message: Q) -> Request<Q> {
     let mut request = Request::new(message);
     request.set_timeout(POLL_TIMEOUT);
     request
 }
 
-pub(crate) fn queue(name: &str) -> Option<TaskQueue> {
+pub fn queue(name: &str) -> Option<TaskQueue> {
     Some(TaskQueue {
         name: name.to_owned(),
         ..Default::default()
     })
 }
 
-pub(crate) fn poll_workflow(name: &str) -> PollWorkflowTaskQueueRequest {
+pub fn poll_workflow(name: &str) -> PollWorkflowTaskQueueRequest {
     PollWorkflowTaskQueueRequest {
         namespace: NAMESPACE.to_owned(),
         task_queue: queue(name),
@@ -77,7 +77,7 @@ pub(crate) fn poll_workflow(name: &str) -> PollWorkflowTaskQueueRequest {
     }
 }
 
-pub(crate) fn poll_activity(name: &str) -> PollActivityTaskQueueRequest {
+pub fn poll_activity(name: &str) -> PollActivityTaskQueueRequest {
     PollActivityTaskQueueRequest {
         namespace: NAMESPACE.to_owned(),
         task_queue: queue(name),
@@ -86,16 +86,12 @@ pub(crate) fn poll_activity(name: &str) -> PollActivityTaskQueueRequest {
     }
 }
 
-pub(crate) fn start(
-    workflow_id: &str,
-    queue_name: &str,
-    task_timeout: Duration,
-) -> StartWorkflowExecutionRequest {
+pub fn start(workflow_id: &str, queue_name: &str, task_timeout: Duration) -> StartWorkflowExecutionRequest {
     StartWorkflowExecutionRequest {
         namespace: NAMESPACE.to_owned(),
         workflow_id: workflow_id.to_owned(),
         workflow_type: Some(WorkflowType {
-            name: "abuse".to_owned(),
+            name: "test".to_owned(),
         }),
         task_queue: queue(queue_name),
         identity: IDENTITY.to_owned(),
@@ -105,18 +101,18 @@ pub(crate) fn start(
     }
 }
 
-pub(crate) fn wire(span: Duration) -> Option<prost_types::Duration> {
+pub fn wire(span: Duration) -> Option<prost_types::Duration> {
     prost_types::Duration::try_from(span).ok()
 }
 
-pub(crate) fn execution(workflow_id: &str) -> Option<WorkflowExecution> {
+pub fn execution(workflow_id: &str) -> Option<WorkflowExecution> {
     Some(WorkflowExecution {
         workflow_id: workflow_id.to_owned(),
         run_id: String::new(),
     })
 }
 
-pub(crate) fn payloads(data: bytes::Bytes) -> Option<Payloads> {
+pub fn payloads(data: bytes::Bytes) -> Option<Payloads> {
     let metadata = BTreeMap::from([("encoding".to_owned(), b"binary/plain".to_vec())]);
     Some(Payloads {
         payloads: vec![Payload {
@@ -128,7 +124,7 @@ pub(crate) fn payloads(data: bytes::Bytes) -> Option<Payloads> {
 }
 
 /// The command that ends a workflow.
-pub(crate) fn complete(result: Option<Payloads>) -> Command {
+pub fn complete(result: Option<Payloads>) -> Command {
     Command {
         command_type: CommandType::CompleteWorkflowExecution.into(),
         attributes: Some(Attributes::CompleteWorkflowExecutionCommandAttributes(Box::new(
@@ -138,7 +134,7 @@ pub(crate) fn complete(result: Option<Payloads>) -> Command {
     }
 }
 
-pub(crate) fn answer(task_token: Vec<u8>, commands: Vec<Command>) -> RespondWorkflowTaskCompletedRequest {
+pub fn answer(task_token: Vec<u8>, commands: Vec<Command>) -> RespondWorkflowTaskCompletedRequest {
     RespondWorkflowTaskCompletedRequest {
         task_token,
         commands,
@@ -149,7 +145,7 @@ pub(crate) fn answer(task_token: Vec<u8>, commands: Vec<Command>) -> RespondWork
 }
 
 /// Polls once and gives the task, or none when the poll came back empty, with the time that the poll took.
-pub(crate) async fn poll(
+pub async fn poll(
     service: &mut Service,
     queue_name: &str,
 ) -> Result<(Option<PollWorkflowTaskQueueResponse>, Duration), Status> {
@@ -163,6 +159,6 @@ pub(crate) async fn poll(
 }
 
 /// The words of an error that say which call it was.
-pub(crate) fn of(what: &str) -> impl Fn(Status) -> String {
+pub fn of(what: &str) -> impl Fn(Status) -> String {
     move |status| format!("{what}: {status:?}")
 }
