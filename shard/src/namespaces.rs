@@ -53,7 +53,7 @@ impl Namespaces {
     /// Returns the namespace that has the name.
     #[must_use]
     pub fn id_of(&self, name: &str) -> Option<NamespaceId> {
-        let mut entries = self.0.iter();
+        let mut entries = self.entries.iter();
         entries
             .find(|(_, entry)| entry.namespace.name == name)
             .map(|(id, _)| *id)
