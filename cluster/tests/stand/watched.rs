@@ -12,6 +12,7 @@ use storage::{
     batch::{Batch, HistoryNode, Table},
     error::{CommitError, StoreError},
     memory::MemoryStore,
+    metrics::Snapshot,
     shard::{BatchLimits, HistoryRange, Lease, Row, ShardStore},
 };
 
@@ -63,6 +64,10 @@ impl Watched {
 impl ShardStore for Watched {
     fn limits(&self) -> BatchLimits {
         self.store.limits()
+    }
+
+    fn counts(&self) -> Snapshot {
+        self.store.counts()
     }
 
     async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
