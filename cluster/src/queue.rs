@@ -42,27 +42,11 @@ impl Queue {
     /// Dropping the future gives the poll up; a task that was just given goes to somebody else. After the future
     /// returned a ticket, a caller that cannot redeem it should announce it again.
     pub async fn poll(&self, poller: PollerInfo, deadline: Timestamp) -> Result<Polled, AskError> {
-        let (key, peer) = match &self.way {
-            Way::Here(handle) => return poll_here(&self.router, handle, poller, deadline).await,
-            Way::There { key, peer } => (key, peer),
-        };
-        let call = Call::Poll {
-            queue: key.clone(),
-            poller,
-            wait: deadline.since(now()),
-        };
-        let polled: Result<Polled, AskError> = peer.call(&call).await.map_err(ask_error)?;
-        if let Ok(Polled::Task(give)) = &polled
-            && let Given::Ticket(ticket) = &give.task
-        {
-            let took = Hint::Took {
-                queue: key.clone(),
-                ticket: ticket.id(),
-            };
-            // Unsaid, the queue hands the task out again and its second redemption is stale.
-            drop(peer.hint(took));
+        match &self.way {
+            Way::Here(handle) => poll_here(&self.router, handle, poller, deadline).await,
+            // In a box: a poll that waits here, as most do, is not to be as large as one that waits elsewhere.
+            Way::There { key, peer } => Box::pin(poll_there(key, peer, poller, deadline)).await,
         }
-        polled
     }
 
     /// Says that a task is ready; hands the ticket back if it cannot be said.
@@ -139,6 +123,31 @@ impl Queue {
             }
         }
     }
+}
+
+async fn poll_there(
+    key: &QueueKey,
+    peer: &Peer,
+    poller: PollerInfo,
+    deadline: Timestamp,
+) -> Result<Polled, AskError> {
+    let call = Call::Poll {
+        queue: key.clone(),
+        poller,
+        wait: deadline.since(now()),
+    };
+    let polled: Result<Polled, AskError> = peer.call(&call).await.map_err(ask_error)?;
+    if let Ok(Polled::Task(give)) = &polled
+        && let Given::Ticket(ticket) = &give.task
+    {
+        let took = Hint::Took {
+            queue: key.clone(),
+            ticket: ticket.id(),
+        };
+        // Unsaid, the queue hands the task out again and its second redemption is stale.
+        drop(peer.hint(took));
+    }
+    polled
 }
 
 impl Router {

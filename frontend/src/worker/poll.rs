@@ -67,7 +67,8 @@ impl Poll<'_> {
                 .await
             {
                 Ok(Polled::Task(give)) => {
-                    if let Some(got) = self.take(&queue, *give).await? {
+                    // In a box: most polls wait most of their time, without a task.
+                    if let Some(got) = Box::pin(self.take(&queue, *give)).await? {
                         return Ok(Some(got));
                     }
                 }
