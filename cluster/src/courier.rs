@@ -4,18 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use engine::{
     child,
-    effect::{ChildClosed, ChildStart, Delivery, DeliveryId, Message, ReadyKind, ReadyTask, Target},
+    effect::{ChildClosed, ChildStart, Delivery, DeliveryId, Message, ReadyTask, Target},
     outcome::{Rejection, Reply},
     trigger::{ExternalFailure, RequestCancel, Signal, Start, StartWith, Terminate, Trigger},
 };
 use matching::{
     handle::{Notice, QueueNotice},
     output::Refusal as QueueRefusal,
-    ticket::{Priority, Ticket},
 };
 use prost::Message as _;
 use proto::{
-    ids::{NamespaceId, QueueKey, RunId, RunKey, ShardId, TaskKind, WorkflowKey},
+    ids::{NamespaceId, QueueKey, RunId, RunKey, ShardId, WorkflowKey},
     temporal::{
         common::v1::WorkflowExecution,
         enums::v1::StartChildWorkflowExecutionFailedCause as ChildCause,
@@ -31,6 +30,7 @@ use crate::{
     indexer::Indexer,
     router::{AskError, Router, RunTarget, is_not_found},
     rpc::Hint,
+    tickets,
 };
 
 /// Deliveries that are made at the same time.
@@ -83,33 +83,9 @@ impl NodeCourier {
     }
 }
 
-pub(crate) fn ready_task(queue: &QueueKey, ticket: &Ticket) -> ReadyTask {
-    ReadyTask {
-        kind: match queue.kind {
-            TaskKind::Workflow => ReadyKind::Workflow,
-            TaskKind::Activity => ReadyKind::Activity,
-        },
-        queue: queue.name.to_string(),
-        sticky: queue.sticky,
-        scheduled_event_id: ticket.scheduled_event_id,
-        attempt: ticket.attempt,
-        scheduled_time: ticket.scheduled_time.nanos(),
-        priority: ticket.priority.key(),
-        speculative: false,
-    }
-}
-
 impl Courier for NodeCourier {
     fn announce(&self, shard: ShardId, queue: QueueKey, run: RunKey, task: ReadyTask, durable: Timestamp) {
-        let ticket = Ticket {
-            run,
-            scheduled_event_id: task.scheduled_event_id,
-            attempt: task.attempt,
-            shard,
-            scheduled_time: Timestamp::from_nanos(task.scheduled_time),
-            durable,
-            priority: Priority::from_key(i32::from(task.priority)),
-        };
+        let ticket = tickets::ticket(shard, run, &task, durable);
         self.router.announce(queue, ticket);
     }
 

@@ -13,6 +13,7 @@ pub mod operate;
 pub mod placement;
 pub mod queue;
 pub mod router;
+pub mod tickets;
 pub mod view;
 
 mod aside;

@@ -17,10 +17,10 @@ use proto::{
 use shard::input::Refusal;
 
 use crate::{
-    courier::ready_task,
     placement::Owner,
     router::{Router, now},
     rpc::{Call, Hint, Lost, peer::Peer, service},
+    tickets,
 };
 
 /// A way to one queue. Clones are cheap.
@@ -230,7 +230,7 @@ impl Router {
 
     /// Tells the ticket's shard that no queue holds it.
     pub(crate) fn refuse(&self, queue: QueueKey, ticket: &Ticket, why: Refusal) {
-        let task = ready_task(&queue, ticket);
+        let task = tickets::ready_task(&queue, ticket);
         self.tell(
             ticket.shard,
             Hint::Refused {

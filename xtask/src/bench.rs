@@ -2,28 +2,17 @@
 
 use std::process::Command;
 
-use crate::{cargo, root, run, target};
+use crate::{profile, root, run};
 
 /// `cargo xtask bench [options of perdure-load bench]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
-    cargo(&[
-        "build",
-        "--profile",
-        "dist",
-        "--locked",
-        "--package",
-        "perdure-server",
-        "--package",
-        "perdure-load",
-    ])?;
+    let (server, load) = profile::build()?;
     let compat = root().join("tests/compat");
     run(Command::new("sh").arg(compat.join("setup.sh")))?;
     // From the project's folder, so that the page names no folder of this machine.
     let official = "tests/compat/.venv/bin/temporal server start-dev --headless --ip 127.0.0.1 --port {port} --log-level error";
-    let folder = target().join("dist");
-    let ours = folder.join("perdure");
-    let ours = ours.strip_prefix(root()).unwrap_or(&ours).display();
-    run(Command::new(folder.join("perdure-load"))
+    let ours = server.strip_prefix(root()).unwrap_or(&server).display();
+    run(Command::new(load)
         .arg("bench")
         .arg("--ours")
         .arg(format!(

@@ -62,7 +62,7 @@ fn take(args: &mut Vec<String>, name: &str) -> Option<String> {
 }
 
 /// Builds with all optimisations; that profile keeps the names of functions.
-fn build() -> Result<(PathBuf, PathBuf), String> {
+pub(crate) fn build() -> Result<(PathBuf, PathBuf), String> {
     cargo(&[
         "build",
         "--profile",

@@ -173,7 +173,7 @@ impl World {
                     task,
                     durable,
                 } => {
-                    let ticket = tickets::ticket(SHARD, run, &task, durable);
+                    let ticket = cluster::tickets::ticket(SHARD, run, &task, durable);
                     self.mail.push(Mail::ToQueue(queue, QueueInput::Announce(ticket)));
                 }
                 Output::HeldBack { queue, count, oldest } => {

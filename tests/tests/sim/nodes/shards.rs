@@ -30,7 +30,7 @@ use super::{
     node::{Held, Origin, Peer},
     world::{Event, Local, World},
 };
-use crate::{setup::setup, tickets, world::ready};
+use crate::{setup::setup, world::ready};
 
 /// What a shard reads of the store.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ impl World {
                     task,
                     durable,
                 } => {
-                    let ticket = tickets::ticket(shard, run, &task, durable);
+                    let ticket = cluster::tickets::ticket(shard, run, &task, durable);
                     self.hint(node, queue, QueueInput::Announce(ticket));
                 }
                 Output::HeldBack { queue, count, oldest } => {
