@@ -60,6 +60,8 @@ pub struct Parts {
     /// Who is in the cluster, as the agent of membership tells; [`crate::placement::alone`] without one. When the
     /// sender is gone it stays as it is.
     pub view: watch::Receiver<Arc<View>>,
+    /// What the agent counts.
+    pub gossip: Arc<membership::metrics::Metrics>,
     /// Where other nodes call this one, as its profile says; `None` if nobody does.
     pub peers: Option<TcpListener>,
     pub seed: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
@@ -106,7 +108,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
     let strayed = Arc::new(Aside::strayed());
     let mut view = parts.view;
     let placement = Placement::new(Arc::clone(&view.borrow_and_update()));
-    let metrics = NodeMetrics::default();
+    let metrics = NodeMetrics::new(parts.gossip);
     let router = Router(Arc::new(Inner {
         node: parts.node,
         map,
@@ -117,7 +119,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         holdings: Holdings::default(),
         queues: Queues::new(threads.clone(), Arc::new(parts.config.matching), notices),
         placement: watch::Sender::new(Arc::new(placement)),
-        peers: Peers::new(aside::returned(Arc::clone(&strayed))),
+        peers: Peers::new(aside::returned(Arc::clone(&strayed)), Arc::clone(&metrics.calls)),
         lent: Aside::lent(),
         strayed,
         news: broadcast::Sender::new(NEWS_MAX),

@@ -179,6 +179,7 @@ impl Keeper {
             Vec::new()
         });
         let changes = placement.view().changes_since(before.view());
+        inner.metrics.node.placed(before.view(), placement.view());
         for shard in inner.shards.borrow().values() {
             // Those who came may have had it while the two did not see each other.
             drop(shard.tell(Input::Check));

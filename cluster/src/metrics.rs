@@ -5,8 +5,11 @@ use std::{
     time::Duration,
 };
 
+use membership::view::View;
 use proto::metrics::{Counter, Family, Gauge, Histogram, Metric, Sample, Scale};
 use storage::{metrics::Disk, visibility::Update};
+
+use crate::rpc::metrics::Calls;
 
 const CONTROLLER: &[(&str, &str)] = &[("service_name", "history"), ("operation", "ShardController")];
 const HISTORY: &[(&str, &str)] = &[("service_name", "history"), ("namespace", "_unknown_")];
@@ -31,6 +34,10 @@ proto::metrics! {
             Metric::official("task_latency_queue", HISTORY).histogram(Scale::Time).by(TASK);
         /// Shards that run on the node.
         shards: Gauge = Metric::own("perdure_shards").gauge();
+        /// Changes of the cluster's nodes that this one heard of: they came, left, failed, or are about to.
+        membership_changed_count: Counter = Metric::official("membership_changed_count", CONTROLLER);
+        /// Changes of who owns what: nodes that own came or went.
+        ring_changes: Counter = Metric::own("perdure_ring_changes_total");
         /// Leases of shards taken.
         lease_changes: Counter = Metric::own("perdure_lease_changes_total");
     }
@@ -43,11 +50,20 @@ pub struct NodeMetrics {
     pub shards: Arc<shard::metrics::Metrics>,
     pub queues: Arc<matching::metrics::Metrics>,
     pub store: Arc<storage::metrics::Calls>,
+    pub(crate) calls: Arc<Calls>,
+    pub gossip: Arc<membership::metrics::Metrics>,
     /// The series of records that the index confirms, by what they say.
     indexed: OnceLock<[(Arc<Counter>, Arc<Histogram>); INDEXED.len()]>,
 }
 
 impl NodeMetrics {
+    pub(crate) fn new(gossip: Arc<membership::metrics::Metrics>) -> Self {
+        Self {
+            gossip,
+            ..Self::default()
+        }
+    }
+
     /// What is said of each metric, in the order of the samples.
     #[must_use]
     pub fn table() -> Vec<&'static Metric> {
@@ -57,6 +73,8 @@ impl NodeMetrics {
             storage::metrics::Calls::TABLE,
             Disk::TABLE,
             Metrics::TABLE,
+            Calls::TABLE,
+            membership::metrics::Metrics::TABLE,
         ];
         tables.into_iter().flatten().collect()
     }
@@ -90,11 +108,25 @@ impl NodeMetrics {
         samples.extend(self.store.samples());
         samples.extend(Disk::of(disk).samples());
         samples.extend(self.node.samples());
+        samples.extend(self.calls.samples());
+        samples.extend(self.gossip.samples());
         samples
     }
 }
 
 impl Metrics {
+    /// The node sees other members than before.
+    pub(crate) fn placed(&self, before: &View, view: &View) {
+        self.membership_changed_count.inc();
+        let owners = |view: &View| -> Vec<_> {
+            let owners = view.members().iter().filter(|member| member.may_own());
+            owners.map(|member| member.profile.id.clone()).collect()
+        };
+        if owners(before) != owners(view) {
+            self.ring_changes.inc();
+        }
+    }
+
     pub(crate) fn took_up(&self, took: Duration) {
         self.acquire_shards_count.inc();
         self.acquire_shards_latency.record(took);

@@ -13,6 +13,7 @@ use crate::{
     placement::Placement,
     rpc::{
         Hint,
+        metrics::{Calls, Counts},
         peer::{Peer, Returned},
     },
 };
@@ -21,16 +22,18 @@ use crate::{
 pub(crate) struct Peers {
     known: RwLock<HashMap<NodeId, Arc<Peer>>>,
     returned: Returned,
+    counts: Arc<Counts>,
     /// Connections live here, whoever asks first: shards do so on their own threads.
     runtime: Handle,
 }
 
 impl Peers {
     /// Must be called within the runtime that connections are to run on.
-    pub(crate) fn new(returned: Returned) -> Self {
+    pub(crate) fn new(returned: Returned, calls: Arc<Calls>) -> Self {
         Self {
             known: RwLock::default(),
             returned,
+            counts: Arc::new(Counts::new(calls)),
             runtime: Handle::current(),
         }
     }
@@ -44,7 +47,8 @@ impl Peers {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let peer = known.entry(id.clone()).or_insert_with(|| {
             let _runtime = self.runtime.enter();
-            Peer::new(id.clone(), node.profile.peer, Arc::clone(&self.returned))
+            let (returned, counts) = (Arc::clone(&self.returned), Arc::clone(&self.counts));
+            Peer::new(id.clone(), node.profile.peer, returned, counts)
         });
         Arc::clone(peer)
     }

@@ -25,6 +25,7 @@ use shard::input::{Refusal, Request, RunTarget};
 
 use crate::wire::{wire_enum, wire_struct};
 
+pub(crate) mod metrics;
 pub(crate) mod peer;
 pub(crate) mod service;
 

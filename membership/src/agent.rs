@@ -255,7 +255,7 @@ impl Shell {
     ) -> Ended {
         // Until the runtime has looked at the socket once it takes it for full.
         if socket.writable().await.is_err() {
-            self.metrics.socket_errors.add(1);
+            self.metrics.error("socket");
         }
         loop {
             let deadline = self.core.next_deadline().map(|at| self.origin + at);
@@ -319,7 +319,7 @@ impl Shell {
     }
 
     async fn pause_after_error(&self) {
-        self.metrics.socket_errors.add(1);
+        self.metrics.error("socket");
         tokio::time::sleep(limits::SOCKET_ERROR_PAUSE).await;
     }
 
@@ -353,7 +353,7 @@ impl Shell {
             to => to,
         };
         if socket.try_send_to(bytes, to).is_err() {
-            self.metrics.datagrams_unsent.add(1);
+            self.metrics.error("unsent");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     error::ConfigError,
     identity::{Identity, Phase, Start},
     limits,
-    metrics::Metrics,
+    metrics::{Metrics, RECEIVED, SENT},
     name::is_node_name,
     view::{Member, Profile, State, View},
     wire::{self, Packet, Wire},
@@ -192,13 +192,12 @@ impl Gossip {
             .map_or(Moment::ZERO, |next| now.saturating_sub(next));
         if late > self.timing.probe_timeout {
             self.timers.put_off(late);
-            self.metrics.stalls.add(1);
+            self.metrics.stalls.inc();
         }
     }
 
     fn datagram(&mut self, bytes: &[u8], now: Moment, out: &mut Vec<Output>) {
-        self.metrics.datagrams_received.add(1);
-        self.metrics.bytes_received.add(bytes.len() as u64);
+        self.metrics.datagram(RECEIVED, bytes.len());
         let (kind, content) = match self.envelope.open(bytes) {
             Ok(opened) => opened,
             Err(why) => return self.dropped(&why, now),
@@ -209,26 +208,24 @@ impl Gossip {
         match kind {
             Kind::Superseded => match wire::decode_successor(&content) {
                 Ok((name, start)) if *name == *self.me().name => self.meet_successor(start, out),
-                Ok(_) | Err(_) => self.metrics.dropped_malformed.add(1),
+                Ok(_) | Err(_) => self.metrics.dropped("malformed"),
             },
             Kind::Swim => match self.wire.packet(&content) {
                 Ok(packet) => self.swim(&packet, &content, now, out),
-                Err(_) => self.metrics.dropped_malformed.add(1),
+                Err(_) => self.metrics.dropped("malformed"),
             },
         }
     }
 
     fn dropped(&mut self, why: &Dropped, now: Moment) {
-        let metrics = &self.metrics;
-        let counter = match why {
-            Dropped::Oversized => &metrics.dropped_oversized,
-            Dropped::Malformed => &metrics.dropped_malformed,
-            Dropped::Version(_) => &metrics.dropped_version,
-            Dropped::Unauthenticated => &metrics.dropped_unauthenticated,
-            Dropped::Cluster(_) => &metrics.dropped_cluster,
-            Dropped::Replayed => &metrics.dropped_replayed,
-        };
-        counter.add(1);
+        self.metrics.dropped(match why {
+            Dropped::Oversized => "oversized",
+            Dropped::Malformed => "malformed",
+            Dropped::Version(_) => "version",
+            Dropped::Unauthenticated => "unauthenticated",
+            Dropped::Cluster(_) => "cluster",
+            Dropped::Replayed => "replayed",
+        });
         let somebody_should_look = matches!(
             why,
             Dropped::Version(_) | Dropped::Unauthenticated | Dropped::Cluster(_)
@@ -257,7 +254,7 @@ impl Gossip {
                 return self.tell_superseded(from.gossip, &from.name, later, out);
             }
             None if self.foca.iter_membership_state().len() >= limits::MEMBERS_MAX => {
-                return self.metrics.dropped_full.add(1);
+                return self.metrics.dropped("full");
             }
             Some(_) | None => {}
         }
@@ -290,7 +287,7 @@ impl Gossip {
 
     fn tell_superseded(&mut self, to: SocketAddr, name: &str, start: Start, out: &mut Vec<Output>) {
         if let Ok(content) = wire::encode_successor(name, start) {
-            self.metrics.superseded_told.add(1);
+            self.metrics.superseded_told.inc();
             let bytes = self.envelope.seal(Kind::Superseded, &content);
             self.send(to, bytes, out);
         }
@@ -345,7 +342,7 @@ impl Gossip {
         let present =
             |address| address == me || foca.iter_members().any(|member| member.id().gossip == address);
         for address in self.missing.due(now, present, jitter) {
-            self.metrics.announcements.add(1);
+            self.metrics.announcements.inc();
             let result = self.foca.announce(Identity::stranger(address), &mut self.effects);
             self.check(result);
         }
@@ -389,20 +386,20 @@ impl Gossip {
         match note {
             OwnedNotification::MemberUp(id) => {
                 self.missing.find(&id.name);
-                self.metrics.members_up.add(1);
+                self.metrics.members_up.inc();
             }
             OwnedNotification::MemberDown(id) => {
                 if id.phase() == Some(Phase::Left) {
-                    self.metrics.members_left.add(1);
+                    self.metrics.members_left.inc();
                 } else {
-                    self.metrics.members_failed.add(1);
+                    self.metrics.members_failed.inc();
                     self.missing.lose(&id, now);
                 }
                 self.missing.hurry(now);
             }
             OwnedNotification::Idle => self.missing.hurry(now),
             OwnedNotification::Rejoin(_) => {
-                self.metrics.rejoins.add(1);
+                self.metrics.rejoins.inc();
                 self.missing.hurry(now);
             }
             OwnedNotification::Rename(..) | OwnedNotification::Active | OwnedNotification::Defunct => {}
@@ -410,15 +407,14 @@ impl Gossip {
     }
 
     fn send(&self, to: SocketAddr, bytes: Vec<u8>, out: &mut Vec<Output>) {
-        self.metrics.datagrams_sent.add(1);
-        self.metrics.bytes_sent.add(bytes.len() as u64);
+        self.metrics.datagram(SENT, bytes.len());
         out.push(Output::Send { to, bytes });
     }
 
     fn check(&self, result: Result<(), foca::Error>) {
         if let Err(error) = result {
             tracing::debug!(%error, "gossip protocol refused a message");
-            self.metrics.protocol_errors.add(1);
+            self.metrics.error("protocol");
         }
     }
 
@@ -460,9 +456,9 @@ impl Gossip {
             return;
         }
         let suspects = members.iter().filter(|m| m.state == State::Suspect).count();
-        self.metrics.members_suspect.set(suspects);
-        self.metrics.members.set(members.len());
-        self.metrics.members_lost.set(lost);
+        self.metrics.members_suspect.set(level(suspects));
+        self.metrics.members.set(level(members.len()));
+        self.metrics.members_lost.set(level(lost));
         let me = Arc::clone(self.view.me());
         self.view = Arc::new(View::new(self.view.version() + 1, me, members, lost));
         out.push(Output::View(Arc::clone(&self.view)));
@@ -493,6 +489,10 @@ fn protocol(timing: &Timing, room: usize) -> foca::Config {
             num_members: at_least_one(limits::FANOUT),
         }),
     }
+}
+
+fn level(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

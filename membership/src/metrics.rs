@@ -1,134 +1,57 @@
-//! What membership counts. Plain atomics: whoever exports them takes a `snapshot`.
+//! What membership counts.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use proto::metrics::{Counter, Family, Gauge, Metric};
 
-/// What a number is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Counter,
-    Gauge,
+proto::metrics! {
+    /// The numbers of one node's membership.
+    pub struct Metrics {
+        /// Nodes of the cluster as this one sees it, itself among them.
+        members: Gauge = Metric::own("perdure_members").gauge();
+        /// Those of them that are suspected to be dead.
+        members_suspect: Gauge = Metric::own("perdure_members_suspect").gauge();
+        /// Nodes that failed and did not come back yet.
+        members_lost: Gauge = Metric::own("perdure_members_lost").gauge();
+        /// Nodes that came or came back.
+        members_up: Counter = Metric::own("perdure_members_came_total");
+        /// Nodes that failed, as far as this one heard.
+        members_failed: Counter = Metric::own("perdure_members_failed_total");
+        /// Nodes that said goodbye.
+        members_left: Counter = Metric::own("perdure_members_left_total");
+        /// Times that this node was taken for dead and came back.
+        rejoins: Counter = Metric::own("perdure_gossip_rejoins_total");
+        /// Times that this node was held up for so long that it gave the others more time.
+        stalls: Counter = Metric::own("perdure_gossip_stalls_total");
+        /// Datagrams of gossip, `sent` or `received`, good or bad.
+        datagrams: Family<Counter> = Metric::own("perdure_gossip_datagrams_total").by(&["direction"]);
+        /// Bytes of those datagrams.
+        bytes: Family<Counter> = Metric::own("perdure_gossip_bytes_total").by(&["direction"]);
+        /// Datagrams that were received and dropped, by reason: oversized, malformed, version, unauthenticated, cluster, replayed, full.
+        dropped: Family<Counter> = Metric::own("perdure_gossip_dropped_total").by(&["reason"]);
+        /// What went wrong with gossip, by what did: protocol, resolve, socket, unsent.
+        errors: Family<Counter> = Metric::own("perdure_gossip_errors_total").by(&["error"]);
+        /// Datagrams of nodes that were told that their name has started anew elsewhere.
+        superseded_told: Counter = Metric::own("perdure_gossip_superseded_total");
+        /// Announcements to seeds and lost nodes.
+        announcements: Counter = Metric::own("perdure_gossip_announcements_total");
+    }
 }
 
-/// One metric as it is exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
-    pub name: &'static str,
-    pub help: &'static str,
-    pub kind: Kind,
-    pub value: u64,
-}
+/// Values of the label `direction`.
+pub(crate) const SENT: &str = "sent";
+pub(crate) const RECEIVED: &str = "received";
 
-/// A number that one thread changes and any thread reads.
-#[derive(Debug, Default)]
-pub struct Number(AtomicU64);
-
-impl Number {
-    pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Relaxed);
+impl Metrics {
+    /// A datagram went or came.
+    pub(crate) fn datagram(&self, direction: &str, bytes: usize) {
+        self.datagrams.with(&[direction]).inc();
+        self.bytes.with(&[direction]).add(bytes as u64);
     }
 
-    pub(crate) fn set(&self, value: usize) {
-        self.0.store(value as u64, Relaxed);
+    pub(crate) fn dropped(&self, reason: &str) {
+        self.dropped.with(&[reason]).inc();
     }
 
-    #[must_use]
-    pub fn value(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-macro_rules! numbers {
-    ($($(#[doc = $help:literal])+ $name:ident: $kind:ident,)+) => {
-        /// The numbers of one node's membership.
-        #[derive(Debug, Default)]
-        pub struct Metrics {
-            $($(#[doc = $help])+ pub $name: Number,)+
-        }
-
-        impl Metrics {
-            /// Returns all metrics in a fixed order.
-            #[must_use]
-            pub fn snapshot(&self) -> Vec<Sample> {
-                vec![$(Sample {
-                    name: concat!("membership_", stringify!($name)),
-                    help: concat!($($help),+).trim_ascii_start(),
-                    kind: Kind::$kind,
-                    value: self.$name.value(),
-                },)+]
-            }
-        }
-    };
-}
-
-numbers! {
-    /// Members in the view, this node among them.
-    members: Gauge,
-    /// Members that are suspected to be dead.
-    members_suspect: Gauge,
-    /// Members that failed and did not come back yet.
-    members_lost: Gauge,
-    /// Members that came or came back.
-    members_up: Counter,
-    /// Members that failed, as far as this node heard.
-    members_failed: Counter,
-    /// Members that said goodbye.
-    members_left: Counter,
-    /// Times that this node was taken for dead and came back.
-    rejoins: Counter,
-    /// Times that this node was held up for so long that it gave the others more time.
-    stalls: Counter,
-    /// Datagrams sent.
-    datagrams_sent: Counter,
-    /// Bytes of the datagrams sent.
-    bytes_sent: Counter,
-    /// Datagrams that the socket did not take.
-    datagrams_unsent: Counter,
-    /// Datagrams received, good or bad.
-    datagrams_received: Counter,
-    /// Bytes of the datagrams received.
-    bytes_received: Counter,
-    /// Datagrams dropped: longer than any node sends.
-    dropped_oversized: Counter,
-    /// Datagrams dropped: not what a node writes.
-    dropped_malformed: Counter,
-    /// Datagrams dropped: a version of the envelope that this release does not know.
-    dropped_version: Counter,
-    /// Datagrams dropped: sealed with no key of this node, or not sealed.
-    dropped_unauthenticated: Counter,
-    /// Datagrams dropped: of another cluster.
-    dropped_cluster: Counter,
-    /// Datagrams dropped: seen before.
-    dropped_replayed: Counter,
-    /// Datagrams dropped: too many members are known.
-    dropped_full: Counter,
-    /// Datagrams of nodes that were told that their name has started anew elsewhere.
-    superseded_told: Counter,
-    /// Messages that the protocol refused.
-    protocol_errors: Counter,
-    /// Errors of the socket.
-    socket_errors: Counter,
-    /// Announcements to seeds and lost members.
-    announcements: Counter,
-    /// Resolutions of the seeds' names that failed.
-    resolve_failures: Counter,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_number_has_help_and_a_name_of_its_own() {
-        let samples = Metrics::default().snapshot();
-        for sample in &samples {
-            assert!(
-                sample.help.ends_with('.') && !sample.help.starts_with(' '),
-                "{sample:?}"
-            );
-            assert_eq!(
-                samples.iter().filter(|other| other.name == sample.name).count(),
-                1
-            );
-        }
+    pub(crate) fn error(&self, error: &str) {
+        self.errors.with(&[error]).inc();
     }
 }

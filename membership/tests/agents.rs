@@ -193,7 +193,8 @@ async fn another_key_or_another_cluster_is_not_let_in() {
     ];
     let metrics = agents[0].metrics();
     let turned_away = async {
-        while metrics.dropped_unauthenticated.value() < 4 || metrics.dropped_cluster.value() < 2 {
+        let dropped = |reason| metrics.dropped.with(&[reason]).value();
+        while dropped("unauthenticated") < 4 || dropped("cluster") < 2 {
             tokio::task::yield_now().await;
         }
     };

@@ -34,18 +34,18 @@ pub(crate) async fn start(config: &Config, stores: &Stores, client: SocketAddr) 
     seed().map_err(|error| RunError::Random(error.to_string()))?;
     // Read before others count on this node.
     let namespaces = frontend::namespace::read(&*stores.registry).await?;
-    let (id, member, view, peers) = match &config.membership {
+    let (id, member, view, gossip, peers) = match &config.membership {
         Some(settings) => {
             let peers = listen(settings.rpc.bind).await?;
             let peer = peers.local_addr().unwrap_or(settings.rpc.bind);
             let (id, member) = join(settings, stores, Doors { client, peer }).await?;
-            let view = member.watch();
-            (id, Some(member), view, Some(peers))
+            let (view, gossip) = (member.watch(), Arc::clone(member.agent().metrics()));
+            (id, Some(member), view, gossip, Some(peers))
         }
         None => {
             let id = only_node();
             let view = alone(&id);
-            (id, None, view, None)
+            (id, None, view, Arc::default(), None)
         }
     };
     let parts = Parts {
@@ -56,6 +56,7 @@ pub(crate) async fn start(config: &Config, stores: &Stores, client: SocketAddr) 
         config: config.cluster.clone(),
         namespaces,
         view,
+        gossip,
         peers,
         seed: Arc::new(|| seed().unwrap_or_default()),
     };

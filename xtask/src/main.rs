@@ -14,7 +14,7 @@ mod profile;
 
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::Instant,
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         "churn" => build().and_then(|()| churn(&rest)),
         "cassandra-suite" => cassandra::suite(),
         "cassandra" => cassandra::by_hand(&rest),
-        "metrics" => build().and_then(|()| program("metrics", &rest)),
+        "metrics" => build().and_then(|()| metrics(&rest)),
         "stall" => build().and_then(|()| stall()),
         "bench" => bench::bench(&rest),
         "profile" => profile::profile(&rest),
@@ -102,7 +102,7 @@ fn test() -> Result<(), String> {
     compat(&[])?;
     compare("bad_input.py", &[])?;
     sdk(&[])?;
-    program("metrics", &[])?;
+    metrics(&[])?;
     stall()?;
     program("abuse", &["--short".to_owned()])?;
     program("chaos", &["--short".to_owned()])?;
@@ -116,10 +116,18 @@ fn test() -> Result<(), String> {
 
 /// Restarts, adds, drains and kills nodes of a cluster under load.
 fn churn(args: &[String]) -> Result<(), String> {
-    let mut all = vec!["--nodes".to_owned(), "3".to_owned()];
-    all.extend(["--target".to_owned(), target().display().to_string()]);
-    all.extend_from_slice(args);
-    program("chaos", &all)
+    with_target("chaos", &["--nodes".to_owned(), "3".to_owned()], args)
+}
+
+/// Has a real Prometheus scrape real servers.
+fn metrics(args: &[String]) -> Result<(), String> {
+    with_target("metrics", &[], args)
+}
+
+/// Runs a program that starts Cassandra.
+fn with_target(name: &str, first: &[String], args: &[String]) -> Result<(), String> {
+    let target = ["--target".to_owned(), target().display().to_string()];
+    program(name, &[first, &target, args].concat())
 }
 
 /// Runs the simulations with many seeds.
@@ -176,12 +184,7 @@ fn compare(script: &str, args: &[String]) -> Result<(), String> {
     let server = server_binary().display().to_string();
     let ours =
         format!("{server} server start-dev --headless --ip 127.0.0.1 --port {{port}} --log-level error");
-    compare_with(&ours, script, args)
-}
-
-/// Runs such a script with the server that the command starts.
-fn compare_with(ours: &str, script: &str, args: &[String]) -> Result<(), String> {
-    run(python(script)?.args(["--b", ours]).args(args))
+    run(python(script)?.args(["--b", &ours]).args(args))
 }
 
 fn sdk(args: &[String]) -> Result<(), String> {
@@ -236,24 +239,19 @@ fn program(name: &str, args: &[String]) -> Result<(), String> {
 
 /// What the README's first command does after the build: a server with no settings, and a workflow on it.
 fn order() -> Result<(), String> {
+    const ADDRESS: &str = "127.0.0.1:7233";
     build()?;
+    let mut example = python("../../examples/order.py")?;
     let data = env::temp_dir().join(format!("perdure-order-{}", std::process::id()));
-    let done = order_on("127.0.0.1:7233", &["--data-dir".as_ref(), data.as_os_str()]);
+    let mut server = Command::new(server_binary())
+        .args(["server", "--listen", ADDRESS, "--data-dir"])
+        .arg(&data)
+        .spawn()
+        .map_err(|error| format!("start server: {error}"))?;
+    let done = run(example.args(["--address", ADDRESS])).and(stop(&mut server));
     // Only a folder of this run's own; a leftover in the temporary folder harms nobody.
     let _ = std::fs::remove_dir_all(&data);
     done
-}
-
-/// Starts the server with these options, runs the example on it and stops it.
-fn order_on(address: &str, options: &[&OsStr]) -> Result<(), String> {
-    let mut example = python("../../examples/order.py")?;
-    let mut server = Command::new(server_binary())
-        .args(["server", "--listen", address])
-        .args(options)
-        .spawn()
-        .map_err(|error| format!("start server: {error}"))?;
-    let example = run(example.args(["--address", address]));
-    example.and(stop(&mut server))
 }
 
 /// Asks the server to stop and waits for it.

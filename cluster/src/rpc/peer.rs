@@ -7,7 +7,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use tonic::{
 };
 
 use crate::{
-    rpc::{Call, Hint, Lost, VERSION},
+    rpc::{Call, Hint, Lost, VERSION, metrics::Counts},
     wire::{Wire, encode},
 };
 
@@ -63,11 +63,12 @@ pub(crate) struct Peer {
     version: AtomicU32,
     /// The node has left the cluster: nobody waits for it any longer.
     gone: watch::Sender<bool>,
+    counts: Arc<Counts>,
 }
 
 impl Peer {
     /// Connects when it is first asked. Needs a tokio runtime.
-    pub(crate) fn new(id: NodeId, address: SocketAddr, returned: Returned) -> Arc<Self> {
+    pub(crate) fn new(id: NodeId, address: SocketAddr, returned: Returned, counts: Arc<Counts>) -> Arc<Self> {
         let endpoint = endpoint(address)
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
@@ -90,6 +91,7 @@ impl Peer {
             hints,
             version: AtomicU32::new(0),
             gone: watch::Sender::new(false),
+            counts,
             id,
         });
         tokio::spawn(send_hints(Arc::downgrade(&peer), outbox, returned));
@@ -98,6 +100,14 @@ impl Peer {
 
     /// Asks and waits. Dropping the future cancels the call.
     pub(crate) async fn call<T: Wire>(&self, call: &Call) -> Result<T, Lost> {
+        let begun = Instant::now();
+        self.counts.begun(call);
+        let answer = self.ask(call).await;
+        self.counts.ended(call, begun.elapsed(), answer.as_ref().err());
+        answer
+    }
+
+    async fn ask<T: Wire>(&self, call: &Call) -> Result<T, Lost> {
         let (client, left) = if call.is_long() {
             (&self.polls, &self.polls_left)
         } else {

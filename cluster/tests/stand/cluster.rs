@@ -102,6 +102,7 @@ impl Cluster {
             },
             namespaces: stand::namespaces(),
             view: view.subscribe(),
+            gossip: Arc::default(),
             peers: Some(listener),
             seed: Arc::new(|| {
                 let mut seed = [0; 16];

@@ -64,6 +64,7 @@ pub(crate) async fn node_on(store: MemoryStore, config: Config) -> Host {
     };
     let parts = Parts {
         view: perdure_cluster::placement::alone(&node),
+        gossip: Arc::default(),
         peers: None,
         node,
         store: store.clone(),

@@ -55,6 +55,7 @@ impl Server {
         };
         let parts = Parts {
             view: cluster::placement::alone(&node),
+            gossip: Arc::default(),
             peers: None,
             node,
             store: store.clone(),

@@ -59,7 +59,7 @@ impl Seeds {
                 let resolved = task.await;
                 self.under_way = None;
                 if let Ok(resolved) = resolved {
-                    metrics.resolve_failures.add(resolved.failures);
+                    metrics.errors.with(&["resolve"]).add(resolved.failures);
                     self.keep(resolved);
                     return self.addresses.clone();
                 }
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_and_addresses_resolve_and_what_failed_is_counted() {
-        let metrics = Arc::default();
+        let metrics = Arc::<Metrics>::default();
         let mut seeds = seeds(&["10.0.0.1:7000", "localhost:7001", "no-such-host.invalid:7002"]);
         let found = seeds.resolved(&metrics).await;
         assert!(found.contains(&([10, 0, 0, 1], 7_000).into()), "{found:?}");
@@ -129,13 +129,13 @@ mod tests {
             found.iter().any(|at| at.ip().is_loopback() && at.port() == 7_001),
             "{found:?}"
         );
-        assert_eq!(metrics.resolve_failures.value(), 1);
+        assert_eq!(metrics.errors.value(), 1);
         assert!(seeds.next.is_some(), "names are resolved again");
     }
 
     #[tokio::test]
     async fn addresses_alone_are_taken_once_until_more_come() {
-        let metrics = Arc::default();
+        let metrics = Arc::<Metrics>::default();
         let mut seeds = seeds(&["10.0.0.1:7000"]);
         assert_eq!(seeds.resolved(&metrics).await, [([10, 0, 0, 1], 7_000).into()]);
         assert!(seeds.next.is_none());

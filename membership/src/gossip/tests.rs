@@ -200,7 +200,7 @@ fn members_beyond_the_limit_are_not_taken_in() {
         handle(&mut a, Input::Datagram(&sent(&out)[0].1), Moment::ZERO);
     }
     assert_eq!(a.view().members().len(), 1 + limits::MEMBERS_MAX);
-    assert_eq!(a.metrics.dropped_full.value(), 5);
+    assert_eq!(a.metrics.dropped.with(&["full"]).value(), 5);
 }
 
 #[test]
@@ -223,18 +223,16 @@ fn what_is_dropped_is_counted() {
     handle(&mut a, Input::Datagram(&[9; 60]), Moment::ZERO);
     handle(&mut a, Input::Datagram(&[1; 10]), Moment::ZERO);
     handle(&mut a, Input::Datagram(&[1; 1_500]), Moment::ZERO);
-    let metrics = &a.metrics;
-    assert_eq!(
-        [
-            metrics.dropped_unauthenticated.value(),
-            metrics.dropped_cluster.value(),
-            metrics.dropped_replayed.value(),
-            metrics.dropped_version.value(),
-            metrics.dropped_malformed.value(),
-            metrics.dropped_oversized.value(),
-        ],
-        [1; 6]
-    );
+    let reasons = [
+        "unauthenticated",
+        "cluster",
+        "replayed",
+        "version",
+        "malformed",
+        "oversized",
+    ];
+    let dropped = reasons.map(|reason| a.metrics.dropped.with(&[reason]).value());
+    assert_eq!(dropped, [1; 6]);
     assert_eq!(a.view().members().len(), 2);
 }
 

@@ -35,6 +35,11 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Takes what another has proven for proven.
+    pub(crate) fn also(&mut self, other: Self) {
+        self.proven.extend(other.proven);
+    }
+
     /// Begins a step that is to move the metrics of the first list and none of the second.
     pub(crate) async fn begin(
         &mut self,

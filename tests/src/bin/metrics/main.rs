@@ -8,6 +8,7 @@
 mod activities;
 mod check;
 mod faults;
+mod pair;
 mod prometheus;
 mod queues;
 mod stage;
@@ -33,6 +34,14 @@ const NOT_PROVOKED: &[(&str, &str)] = &[
         "perdure_queue_notices_dropped_total",
         "a courier that stands still: matching/tests/shell",
     ),
+    (
+        "perdure_gossip_errors_total",
+        "names that do not resolve, sockets that fail: membership/src/agent/seeds.rs",
+    ),
+    (
+        "perdure_gossip_superseded_total",
+        "two processes of one node: membership/src/gossip/tests.rs",
+    ),
 ];
 
 /// Checks the metrics of a server with a real Prometheus.
@@ -42,6 +51,10 @@ struct Args {
     /// The server's program.
     #[arg(long, value_name = "PATH", default_value = "target/release/perdure")]
     server: PathBuf,
+
+    /// Holds Cassandra's jars.
+    #[arg(long, value_name = "FOLDER", default_value = "target")]
+    target: PathBuf,
 
     /// Where the program `prometheus` is.
     #[arg(long, value_name = "PATH", default_value = "prometheus")]
@@ -82,6 +95,14 @@ async fn run(args: &Args, directory: &Path) -> Result<(), String> {
     activities::play(&stage, &mut check).await?;
     queues::play(&stage, &mut check).await?;
     faults::play(&mut faulty, &mut check).await?;
+
+    // A Prometheus of its own, so that what is summed up above is of those servers alone.
+    let folder = directory.join("cluster");
+    let mut cluster = pair::Stage::start(&args.server, &args.target, &folder).await?;
+    let second = Prometheus::start(&args.prometheus, &directory.join("second"), &cluster.pages()).await?;
+    let mut seen = Check::new(&second, &table);
+    pair::play(&mut cluster, &mut seen).await?;
+    check.also(seen);
 
     let unproven = check.unproven(NOT_PROVOKED.iter().map(|(name, _)| *name));
     if !unproven.is_empty() {
