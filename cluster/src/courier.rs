@@ -320,7 +320,7 @@ async fn initiated_event(
         max_nodes: 1,
         max_bytes: usize::MAX,
     };
-    let nodes = router.store().history(range).await;
+    let nodes = router.history(&from.workflow, range).await;
     let nodes = nodes.map_err(|error| AskError::Unavailable(error.to_string()))?;
     let node = nodes.into_iter().next().ok_or_else(broken)?;
     let history = History::decode(node.events).map_err(|_| broken())?;

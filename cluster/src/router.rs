@@ -22,7 +22,13 @@ use shard::{
     view::ShardView,
 };
 pub use shard::{input::RunTarget, output::AskError};
-use storage::{registry::Registry, shard::ShardStore, visibility::VisibilityIndex};
+use storage::{
+    batch::HistoryNode,
+    error::StoreError,
+    registry::Registry,
+    shard::{HistoryRange, ShardStore},
+    visibility::VisibilityIndex,
+};
 use tokio::{
     sync::{broadcast, watch},
     time::Instant,
@@ -277,6 +283,16 @@ impl Router {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn ShardStore> {
         &self.0.store
+    }
+
+    /// Reads part of the history of one of the workflow's runs, from the store.
+    pub async fn history(
+        &self,
+        workflow: &WorkflowKey,
+        range: HistoryRange,
+    ) -> Result<Vec<HistoryNode>, StoreError> {
+        let shard = self.0.map.shard(workflow.position());
+        self.0.store.history(shard, range).await
     }
 
     #[must_use]

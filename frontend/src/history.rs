@@ -4,7 +4,10 @@ pub(crate) mod token;
 
 use bytes::Bytes;
 use prost::Message;
-use proto::temporal::history::v1::{History, HistoryEvent};
+use proto::{
+    ids::RunKey,
+    temporal::history::v1::{History, HistoryEvent},
+};
 use storage::{batch::HistoryKey, shard::HistoryRange};
 
 pub(crate) use self::token::HistoryToken;
@@ -21,12 +24,12 @@ pub(crate) struct Page {
 /// Reads events `from..to`, as many transactions as fit on a page.
 pub(crate) async fn page(
     frontend: &Frontend,
-    history: HistoryKey,
+    run: &RunKey,
     from: i64,
     to: i64,
     max_nodes: usize,
 ) -> Result<Page, Error> {
-    let events = read(frontend, history, from, to, max_nodes, false).await?;
+    let events = read(frontend, run, from, to, max_nodes, false).await?;
     let next = events.last().map_or(from, |event| event.event_id + 1);
     Ok(Page { events, next })
 }
@@ -34,11 +37,11 @@ pub(crate) async fn page(
 /// Reads events `1..to` from the newest on, as many transactions as fit on a page.
 pub(crate) async fn reverse_page(
     frontend: &Frontend,
-    history: HistoryKey,
+    run: &RunKey,
     to: i64,
     max_nodes: usize,
 ) -> Result<Page, Error> {
-    let events = read(frontend, history, 1, to, max_nodes, true).await?;
+    let events = read(frontend, run, 1, to, max_nodes, true).await?;
     let next = events.last().map_or(0, |event| event.event_id - 1);
     Ok(Page { events, next })
 }
@@ -46,14 +49,14 @@ pub(crate) async fn reverse_page(
 /// Reads events `from..to`, all of them. Only for what limits on histories bound, as a reset does.
 pub(crate) async fn all(
     frontend: &Frontend,
-    history: HistoryKey,
+    run: &RunKey,
     from: i64,
     to: i64,
 ) -> Result<Vec<HistoryEvent>, Error> {
     let mut events = Vec::new();
     let mut next = from;
     while next < to {
-        let page = page(frontend, history, next, to, usize::MAX).await?;
+        let page = page(frontend, run, next, to, usize::MAX).await?;
         next = page.next;
         events.extend(page.events);
     }
@@ -62,14 +65,17 @@ pub(crate) async fn all(
 
 async fn read(
     frontend: &Frontend,
-    history: HistoryKey,
+    run: &RunKey,
     from: i64,
     to: i64,
     max_nodes: usize,
     reverse: bool,
 ) -> Result<Vec<HistoryEvent>, Error> {
     let range = HistoryRange {
-        history,
+        history: HistoryKey {
+            namespace_id: run.workflow.namespace_id,
+            run_id: run.run_id,
+        },
         from_event_id: from,
         to_event_id: to,
         reverse,
@@ -77,7 +83,7 @@ async fn read(
         max_bytes: limits::HISTORY_PAGE_BYTES_MAX,
     };
     let mut events = Vec::new();
-    for node in frontend.router.store().history(range).await? {
+    for node in frontend.router.history(&run.workflow, range).await? {
         let mut node = decode(&node.events)?;
         if reverse {
             node.reverse();

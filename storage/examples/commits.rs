@@ -221,7 +221,7 @@ async fn read(store: &EmbeddedStore, shards: u32) {
             max_nodes: 10,
             max_bytes: 1 << 20,
         };
-        store.history(range).await.expect("history");
+        store.history(shard, range).await.expect("history");
         lap(3);
     }
     let [hit, miss, scan, history] =

@@ -1,8 +1,9 @@
 //! CassandraStore: shards, histories and the registry of a cluster, on Apache Cassandra.
 //!
-//! - **A shard is one partition** of the table `shard`: its open runs, newest runs, ready tasks, wake-ups, outbox
-//!   and, in static columns, its fence. A commit is one conditional batch on it, however many runs it carries.
-//! - **Histories and closed runs** are rows of `run_data`, a partition per run. They are written before the
+//! - **A shard is one partition** of the table `shard`: its open runs with the newest part of their histories
+//!   ([`tails`]), newest runs, ready tasks, wake-ups, outbox and, in static columns, its fence. A commit is one
+//!   conditional batch on it, however many runs it carries.
+//! - **Older histories and closed runs** are rows of `run_data`, a partition per run. They are written before the
 //!   conditional batch, marked with the batch's epoch and number, and count once that batch has landed
 //!   ([`landed`] says how a reader knows).
 //! - **An unknown outcome** is settled by sending the same batch again until the deadline: it lands now, or the
@@ -11,16 +12,20 @@
 //! Every call is bounded by `callTimeout`. Commits in flight are bounded by a limit that follows latency.
 
 mod cold;
+mod commits;
 pub mod config;
 mod floors;
+mod histories;
 mod landed;
 mod limiter;
 pub(crate) mod link;
+mod plan;
 mod registry;
 mod routing;
 pub(crate) mod rows;
 pub mod schema;
 mod shards;
+mod tails;
 mod tls;
 
 use std::sync::Arc;
@@ -38,6 +43,7 @@ use self::{
     link::Link,
     registry::CassandraRegistry,
     shards::Shards,
+    tails::Tails,
 };
 use crate::{
     batch::{Batch, HistoryNode, Table},
@@ -67,8 +73,8 @@ pub enum OpenError {
     #[error("update keyspace {keyspace}: there is none; run `perdure schema setup`")]
     NoKeyspace { keyspace: String },
     #[error(
-        "open keyspace {keyspace}: its schema has version {found}, this release needs {needed}; run `perdure schema update`",
-        needed = schema::CURRENT
+        "open keyspace {keyspace}: its schema has version {found}, this release needs {needed} or a later one; run `perdure schema update`",
+        needed = schema::NEEDED
     )]
     OlderSchema { keyspace: String, found: usize },
     #[error(
@@ -93,6 +99,7 @@ struct Inner {
     shards: Shards,
     cold: Cold,
     landed: Landed,
+    tails: Arc<Tails>,
     floors: Floors,
     limiter: Limiter,
     registry: CassandraRegistry,
@@ -109,12 +116,13 @@ impl CassandraStore {
             schema::setup(config).await?;
         }
         let link = Link::open(config).await?;
-        schema::check(&link.session(), config).await?;
+        let version = schema::check(&link.session(), config).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 shards: Shards::prepare(&link).await?,
                 cold: Cold::prepare(&link).await?,
                 landed: Landed::prepare(&link).await?,
+                tails: Arc::new(Tails::prepare(&link, version).await?),
                 floors: Floors::default(),
                 limiter: Limiter::new(config.max_commits.get()),
                 registry: CassandraRegistry::prepare(&link).await?,
@@ -162,6 +170,7 @@ impl ShardStore for CassandraStore {
         let holds = self.inner.shards.holds(&self.inner.link, lease).await?;
         if !holds {
             self.inner.floors.end(lease);
+            self.inner.tails.end(lease);
         }
         Ok(holds)
     }
@@ -173,6 +182,7 @@ impl ShardStore for CassandraStore {
     /// Writes nothing: whoever takes the next lease does not wait for this one to end.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         self.inner.floors.end(lease);
+        self.inner.tails.end(lease);
         Ok(())
     }
 
@@ -205,16 +215,20 @@ impl ShardStore for CassandraStore {
         debug_assert!(Table::SCANNED.contains(&table), "scan {table:?}");
         let range = shards::Range {
             shard,
-            table,
+            kind: shards::kind(table),
             from,
             to,
         };
-        self.inner.scan(range, limit).await
+        self.inner.scan(table, range, limit).await
     }
 
-    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
+    async fn history(&self, shard: ShardId, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
         self.inner.metrics.histories.inc();
-        self.inner.history(&range).await
+        self.inner.history(shard, &range).await
+    }
+
+    async fn detach_histories(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.inner.detach_histories(lease).await
     }
 }
 

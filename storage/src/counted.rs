@@ -168,8 +168,12 @@ impl ShardStore for CountedStore {
         self.count(self.of(table), scan).await
     }
 
-    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
-        self.count(&self.history, self.inner.history(range)).await
+    async fn history(&self, shard: ShardId, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
+        self.count(&self.history, self.inner.history(shard, range)).await
+    }
+
+    async fn detach_histories(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.inner.detach_histories(lease).await
     }
 }
 

@@ -329,7 +329,7 @@ impl ShardStore for EmbeddedStore {
         self.layout.scan(shard, table, from, to, limit)
     }
 
-    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
+    async fn history(&self, _: ShardId, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
         self.health.check()?;
         self.metrics.histories.inc();
         self.layout.history(&range)

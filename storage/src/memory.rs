@@ -375,7 +375,7 @@ impl ShardStore for MemoryStore {
         self.perform(Operation::Read(shard), act, unavailable).await
     }
 
-    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
+    async fn history(&self, _: ShardId, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
         self.perform(
             Operation::History,
             move |shared| Ok(shared.history(&range)),

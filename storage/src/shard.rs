@@ -146,5 +146,13 @@ pub trait ShardStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Row>, StoreError>;
 
-    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError>;
+    /// Reads part of a history. `shard` is the shard that the run belongs to, whose rows may hold the newest nodes.
+    async fn history(&self, shard: ShardId, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError>;
+
+    /// Moves what the shard's rows hold of histories to where it stands whatever shard its run belongs to; what is
+    /// committed later under this lease goes there at once. After it, histories need not be copied with the rows.
+    async fn detach_histories(&self, _: &Lease) -> Result<(), StoreError> {
+        // A store that keeps histories apart has nothing to move.
+        Ok(())
+    }
 }

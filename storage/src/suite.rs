@@ -8,6 +8,7 @@ pub mod concurrency;
 pub mod histories;
 pub mod registry;
 pub mod rows;
+pub mod tails;
 
 use std::{future::Future, sync::Arc};
 
@@ -62,6 +63,12 @@ macro_rules! suite {
                 rows: scans_pass_removed_rows,
                 histories: ranges_keep_bounds_and_limits,
                 histories: a_forgotten_history_is_gone,
+                tails: a_history_stays_whole_as_its_run_closes,
+                tails: a_history_grows_from_small_to_large,
+                tails: many_histories_of_one_batch_are_all_there,
+                tails: a_forgotten_run_leaves_nothing,
+                tails: a_detached_history_is_found_from_any_shard,
+                tails: readers_see_whole_histories_meanwhile,
                 registry: an_entry_changes_only_under_its_version,
                 registry: writes_are_applied_together_or_not_at_all,
                 registry: pages_follow_key_order,

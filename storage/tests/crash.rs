@@ -243,7 +243,7 @@ async fn check(directory: &Path, acknowledged: &Acknowledged) -> u64 {
             max_nodes: usize::MAX,
             max_bytes: usize::MAX,
         };
-        let nodes = store.history(range).await.expect("history");
+        let nodes = store.history(shard, range).await.expect("history");
         let found: Vec<_> = nodes
             .into_iter()
             .map(|node| (node.first_event_id as u64, node.events))

@@ -116,7 +116,11 @@ impl ShardStore for Watched {
         self.store.scan(shard, table, from, to, limit).await
     }
 
-    async fn history(&self, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
-        self.store.history(range).await
+    async fn history(&self, shard: ShardId, range: HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
+        self.store.history(shard, range).await
+    }
+
+    async fn detach_histories(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.store.detach_histories(lease).await
     }
 }

@@ -9,7 +9,6 @@ use proto::{
     },
     token::TaskToken,
 };
-use storage::batch::HistoryKey;
 
 use super::{span, time, workflow_type};
 use crate::{error::Error, frontend::Frontend, history, namespace::Namespace};
@@ -24,7 +23,7 @@ pub(crate) async fn activity_task(
     let token = token(namespace, &activity);
     let input = match activity.input {
         Some(input) => *input,
-        None => read_input(frontend, namespace, run, &activity).await?,
+        None => read_input(frontend, run, &activity).await?,
     };
     Ok(PollActivityTaskQueueResponse {
         task_token: token.to_bytes(),
@@ -66,16 +65,11 @@ fn token(namespace: &Namespace, activity: &StartedActivity) -> TaskToken {
 
 async fn read_input(
     frontend: &Frontend,
-    namespace: &Namespace,
     run: &RunKey,
     activity: &StartedActivity,
 ) -> Result<ActivityInput, Error> {
-    let key = HistoryKey {
-        namespace_id: namespace.id,
-        run_id: run.run_id,
-    };
     let (first, wanted) = (activity.scheduled_node, activity.scheduled_event_id);
-    let page = history::page(frontend, key, first, wanted + 1, 1).await?;
+    let page = history::page(frontend, run, first, wanted + 1, 1).await?;
     let event = page.events.into_iter().find(|event| event.event_id == wanted);
     match event.and_then(|event| event.attributes) {
         Some(Attributes::ActivityTaskScheduledEventAttributes(scheduled)) => Ok(ActivityInput {

@@ -10,7 +10,6 @@ use proto::{
     },
     token::TaskToken,
 };
-use storage::batch::HistoryKey;
 
 use super::{events, normal_queue, scaling, time, workflow_type};
 use crate::{
@@ -28,7 +27,7 @@ pub(crate) async fn workflow_task(
     task: StartedWorkflowTask,
 ) -> Result<PollWorkflowTaskQueueResponse, Error> {
     let token = token(namespace, &task);
-    let (mut events, next_page_token) = task_history(frontend, namespace, run, &task).await?;
+    let (mut events, next_page_token) = task_history(frontend, run, &task).await?;
     if next_page_token.is_empty() {
         events.extend(task.transient);
     }
@@ -74,7 +73,6 @@ fn token(namespace: &Namespace, task: &StartedWorkflowTask) -> TaskToken {
 /// The newest events come with the task: they may not be in the store yet (P3).
 async fn task_history(
     frontend: &Frontend,
-    namespace: &Namespace,
     run: &RunKey,
     task: &StartedWorkflowTask,
 ) -> Result<(Vec<HistoryEvent>, Vec<u8>), Error> {
@@ -89,11 +87,7 @@ async fn task_history(
         .map_or(task.next_event_id, |(first, _)| *first);
     let mut events = Vec::new();
     if from < recent_from {
-        let key = HistoryKey {
-            namespace_id: namespace.id,
-            run_id: run.run_id,
-        };
-        let page = history::page(frontend, key, from, recent_from, usize::MAX).await?;
+        let page = history::page(frontend, run, from, recent_from, usize::MAX).await?;
         events = page.events;
         if page.next < recent_from {
             let token = HistoryToken::new(&run.run_id.to_string(), page.next, task.next_event_id, true);

@@ -13,7 +13,6 @@ use proto::{
     },
     token::QueryToken,
 };
-use storage::batch::HistoryKey;
 
 use crate::{
     error::Error,
@@ -39,14 +38,10 @@ pub(super) async fn query_task(
     };
     let QueryTask { run, query, .. } = &**task;
     let next_event_id = task.next_event_id;
-    let key = HistoryKey {
-        namespace_id: namespace.id,
-        run_id: run.run_id,
-    };
     let mut events = Vec::new();
     let mut next_page_token = Vec::new();
     if !queue.sticky {
-        let page = history::page(frontend, key, 1, next_event_id, usize::MAX).await?;
+        let page = history::page(frontend, run, 1, next_event_id, usize::MAX).await?;
         if page.next < next_event_id {
             let run_id = run.run_id.to_string();
             next_page_token = HistoryToken::new(&run_id, page.next, next_event_id, true).to_bytes();

@@ -5,14 +5,13 @@ use engine::{
     trigger::Trigger,
 };
 use proto::{
-    ids::RunId,
+    ids::RunKey,
     temporal::{
         enums::v1::HistoryEventFilterType,
         history::v1::{History, HistoryEvent},
         workflowservice::v1::{GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse},
     },
 };
-use storage::batch::HistoryKey;
 
 use super::get_history_reverse::position;
 use crate::{
@@ -20,7 +19,7 @@ use crate::{
     error::Error,
     frontend::Frontend,
     history::{self, HistoryToken},
-    namespace::{Namespace, Waiting},
+    namespace::Waiting,
     render::events,
     validate::{self, RunTarget},
 };
@@ -65,11 +64,12 @@ pub(crate) async fn handle(
         .run_id
         .parse()
         .map_err(|_| Error::Internal("run id is malformed".to_owned()))?;
+    let run = target.workflow.run(run_id);
     let (mut events, token) = if wish.close_only {
-        closing(frontend, &namespace, run_id, &position, wish).await?
+        closing(frontend, &run, &position, wish).await?
     } else {
         let cursor = cursor(wish, token, &position);
-        events(frontend, call, &namespace, run_id, &position, cursor, wish).await?
+        events(frontend, call, &run, &position, cursor, wish).await?
     };
     if wish.close_only && !call.follows_next_run_id {
         events.iter_mut().for_each(disguise::disguise);
@@ -133,8 +133,7 @@ fn cursor(wish: Wish, token: Option<HistoryToken>, position: &Position) -> Histo
 async fn events(
     frontend: &Frontend,
     call: &Call,
-    namespace: &Namespace,
-    run_id: RunId,
+    run: &RunKey,
     position: &Position,
     mut cursor: HistoryToken,
     wish: Wish,
@@ -142,11 +141,7 @@ async fn events(
     if cursor.next >= cursor.end {
         return Ok((Vec::new(), cursor.open.then_some(cursor).filter(|_| wish.wait)));
     }
-    let key = HistoryKey {
-        namespace_id: namespace.id,
-        run_id,
-    };
-    let page = history::page(frontend, key, cursor.next, cursor.end, wish.page_size).await?;
+    let page = history::page(frontend, run, cursor.next, cursor.end, wish.page_size).await?;
     cursor.next = page.next;
     if cursor.next < cursor.end || (cursor.open && wish.wait) {
         return Ok((page.events, Some(cursor)));
@@ -161,8 +156,7 @@ async fn events(
 /// Returns the event that closed the run, or nothing while it is open.
 async fn closing(
     frontend: &Frontend,
-    namespace: &Namespace,
-    run_id: RunId,
+    run: &RunKey,
     position: &Position,
     wish: Wish,
 ) -> Result<(Vec<HistoryEvent>, Option<HistoryToken>), Error> {
@@ -171,10 +165,6 @@ async fn closing(
         let token = HistoryToken::new(&position.run_id, end, end, true);
         return Ok((Vec::new(), wish.wait.then_some(token)));
     }
-    let key = HistoryKey {
-        namespace_id: namespace.id,
-        run_id,
-    };
-    let mut page = history::page(frontend, key, position.close_node, end, 1).await?;
+    let mut page = history::page(frontend, run, position.close_node, end, 1).await?;
     Ok((page.events.pop().into_iter().collect(), None))
 }

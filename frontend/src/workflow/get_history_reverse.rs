@@ -10,7 +10,6 @@ use proto::temporal::{
         GetWorkflowExecutionHistoryReverseRequest, GetWorkflowExecutionHistoryReverseResponse,
     },
 };
-use storage::batch::HistoryKey;
 
 use crate::{
     call::Call,
@@ -44,12 +43,9 @@ pub(crate) async fn handle(
     let to = token.map_or(position.next_event_id, |token| {
         token.next.min(position.next_event_id)
     });
-    let key = HistoryKey {
-        namespace_id: namespace.id,
-        run_id,
-    };
+    let run = target.workflow.run(run_id);
     let size = history::page_size(request.maximum_page_size);
-    let mut page = history::reverse_page(frontend, key, to, size).await?;
+    let mut page = history::reverse_page(frontend, &run, to, size).await?;
     events::complete(&mut page.events, &namespace.schema);
     let next_page_token = if page.next < 1 {
         Vec::new()

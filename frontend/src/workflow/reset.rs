@@ -11,7 +11,6 @@ use proto::temporal::{
     workflow::v1::{PostResetOperation, post_reset_operation::Variant},
     workflowservice::v1::{ResetWorkflowExecutionRequest, ResetWorkflowExecutionResponse},
 };
-use storage::batch::HistoryKey;
 
 use super::get_history_reverse::position;
 use crate::{
@@ -95,11 +94,8 @@ async fn read(
     let Some(run_id) = target.run_id else {
         return Err(Error::Internal("run id is malformed".to_owned()));
     };
-    let key = HistoryKey {
-        namespace_id: target.workflow.namespace_id,
-        run_id,
-    };
-    history::all(frontend, key, 1, position.next_event_id).await
+    let run = target.workflow.run(run_id);
+    history::all(frontend, &run, 1, position.next_event_id).await
 }
 
 /// Reads the runs that follow, oldest first, until one that is gone or has no follower.

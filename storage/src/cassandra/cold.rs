@@ -11,15 +11,15 @@
 //! The batch that forgets a history or removes a closed run carries a debt: a row in the shard's partition that
 //! names what is to be deleted. Once the batch has landed the rows are deleted, and the debt goes with a later
 //! batch. The next owner pays what is left. Timestamps of these rows are batch numbers and not clocks: a row of
-//! batch n has 2n, a deletion by it 2n + 1, so it reaches all that came before it and nothing that comes later,
-//! whenever it arrives.
+//! batch n has 2n, the deletion of a closed run by it 2n + 1, so it reaches all that came before it and nothing that
+//! comes later, whenever it arrives. A history is forgotten once and for all.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use proto::ids::ShardId;
 use scylla::statement::{
     batch::{Batch as Statements, BatchType},
@@ -27,28 +27,23 @@ use scylla::statement::{
 };
 
 use super::{
-    Inner, OpenError,
+    OpenError,
+    histories::PAGE_NODES_MAX,
     landed::Mark,
     link::{Deadline, Link},
-    rows::{Values, own, rows, signed, typed},
-    shards::kind,
+    plan::{Plan, closed_id, closed_key},
+    rows::{Values, signed},
 };
-use crate::{
-    batch::{Batch, HistoryKey, HistoryNode, Table},
-    error::StoreError,
-    shard::{HistoryRange, Lease},
-};
+use crate::error::StoreError;
 
 /// Kind of the rows that say what is still to be deleted.
 pub(super) const DEBTS: i8 = 9;
 
-const HISTORY: i8 = 1;
-const CLOSED: i8 = 2;
-/// Nodes that the first request reads, and later ones at most.
-const PAGE_NODES_FIRST: i32 = 16;
-const PAGE_NODES_MAX: i32 = 256;
-/// Pages larger than this do not grow.
-const PAGE_BYTES_WANTED: usize = 256 << 10;
+pub(super) const HISTORY: i8 = 1;
+pub(super) const CLOSED: i8 = 2;
+/// The time of a deletion that reaches whatever was or will be written: a history that is forgotten stays so, whichever
+/// shards its run has belonged to.
+const FORGOTTEN_AT: i64 = i64::MAX / 2;
 /// Runs whose rows are written at the same time by one commit.
 const WRITES_AT_ONCE: usize = 32;
 /// A batch of rows is cut when it gets larger than this.
@@ -58,97 +53,19 @@ pub(super) struct Cold {
     insert: PreparedStatement,
     delete_history: PreparedStatement,
     delete_closed: PreparedStatement,
-    select_closed: PreparedStatement,
-    up: PreparedStatement,
-    down: PreparedStatement,
+    pub(super) select_closed: PreparedStatement,
+    pub(super) up: PreparedStatement,
+    pub(super) down: PreparedStatement,
     /// Debts that were paid; their rows go with the shard's next batch.
     paid: Mutex<HashMap<ShardId, Vec<Bytes>>>,
 }
 
-/// What a commit writes, and where.
-pub(super) struct Plan {
-    /// Rows of the shard's partition, by kind and key; the later write of a row stays.
-    pub(super) hot: BTreeMap<(i8, Bytes), Option<Bytes>>,
-    /// Debts whose rows this batch removes.
-    pub(super) paid: Vec<Bytes>,
-    /// What the fence's row is to have of [`super::floors`].
-    pub(super) floors: Option<Bytes>,
-    /// Rows of `run_data`, by partition.
-    cold: BTreeMap<Bytes, Vec<ColdRow>>,
-    debts: Vec<Bytes>,
-    mark: Mark,
-}
-
 #[derive(Clone)]
-struct ColdRow {
-    kind: i8,
-    seq: i64,
-    key: Bytes,
-    value: Bytes,
-}
-
-/// Divides a batch into what its conditional statement carries and what is written before it.
-pub(super) fn plan(lease: &Lease, batch: Batch, paid: Vec<Bytes>, floors: Option<Bytes>) -> Plan {
-    let mut plan = Plan {
-        hot: BTreeMap::new(),
-        paid,
-        floors,
-        cold: BTreeMap::new(),
-        debts: Vec::new(),
-        mark: Mark::new(lease, batch.number),
-    };
-    for key in &plan.paid {
-        plan.hot.insert((DEBTS, key.clone()), None);
-    }
-    let mut closed = BTreeMap::new();
-    for write in batch.writes {
-        if write.table == Table::Closed {
-            closed.insert(write.key, write.value);
-        } else {
-            plan.hot.insert((kind(write.table), write.key), write.value);
-        }
-    }
-    for node in batch.history {
-        if !batch.forget.contains(&node.history) {
-            let row = ColdRow {
-                kind: HISTORY,
-                seq: node.first_event_id,
-                key: Bytes::new(),
-                value: node.events,
-            };
-            plan.cold.entry(history_id(&node.history)).or_default().push(row);
-        }
-    }
-    for (key, value) in closed {
-        match value {
-            Some(value) => {
-                let row = ColdRow {
-                    kind: CLOSED,
-                    seq: 0,
-                    key: closed_key(lease.shard, &key),
-                    value,
-                };
-                plan.cold.entry(closed_id(&key)).or_default().push(row);
-            }
-            None => plan.owe(CLOSED, &key),
-        }
-    }
-    for history in batch.forget {
-        plan.owe(HISTORY, &history_id(&history));
-    }
-    plan
-}
-
-impl Plan {
-    fn owe(&mut self, kind: i8, target: &[u8]) {
-        let mut key = BytesMut::with_capacity(9 + target.len());
-        key.put_i8(kind);
-        key.put_u64(self.mark.batch);
-        key.put_slice(target);
-        let key = key.freeze();
-        self.hot.insert((DEBTS, key.clone()), Some(Bytes::new()));
-        self.debts.push(key);
-    }
+pub(super) struct ColdRow {
+    pub(super) kind: i8,
+    pub(super) seq: i64,
+    pub(super) key: Bytes,
+    pub(super) value: Bytes,
 }
 
 impl Cold {
@@ -200,11 +117,12 @@ impl Cold {
     pub(super) async fn write(
         &self,
         link: &Link,
-        plan: &Plan,
+        runs: &BTreeMap<Bytes, Vec<ColdRow>>,
+        mark: Mark,
         deadline: &mut Deadline,
     ) -> Result<(), StoreError> {
         let mut parts = Vec::new();
-        for (id, rows) in &plan.cold {
+        for (id, rows) in runs {
             let mut part = Vec::new();
             let mut bytes = 0;
             for row in rows {
@@ -220,7 +138,7 @@ impl Cold {
         for chunk in parts.chunks(WRITES_AT_ONCE) {
             let tasks: Vec<_> = chunk
                 .iter()
-                .map(|(id, rows)| self.write_run(link, id, rows, plan.mark, *deadline))
+                .map(|(id, rows)| self.write_run(link, id, rows, mark, *deadline))
                 .collect();
             for task in tasks {
                 task.await.unwrap_or_else(|_| Err(super::stopped()))?;
@@ -301,7 +219,11 @@ impl Cold {
             tracing::error!(%shard, "debt of a shard is malformed");
             return;
         };
-        let at = signed(number * 2 + 1);
+        let at = if kind == HISTORY {
+            FORGOTTEN_AT
+        } else {
+            signed(number * 2 + 1)
+        };
         let deleted = if kind == HISTORY {
             link.execute(&self.delete_history, (at, target), deadline).await
         } else {
@@ -324,176 +246,4 @@ fn parse_debt(debt: &[u8]) -> Option<(i8, u64, &[u8])> {
     let (kind, rest) = debt.split_first()?;
     let (number, target) = rest.split_first_chunk::<8>()?;
     Some((kind.cast_signed(), u64::from_be_bytes(*number), target))
-}
-
-impl Inner {
-    pub(super) async fn load_closed(&self, shard: ShardId, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let mut deadline = self.link.deadline();
-        let values = (closed_id(key), closed_key(shard, key));
-        let result = self
-            .link
-            .execute(&self.cold.select_closed, values, &mut deadline)
-            .await?;
-        let found = rows(result)?;
-        // Batch numbers grow downwards.
-        for (_, batch, epoch, shard, value) in typed::<Columns<'_>>(&found)?.into_iter().rev() {
-            if self
-                .landed
-                .has(&self.link, Mark::from_columns(batch, epoch, shard))
-                .await?
-            {
-                return Ok(Some(own(value)));
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) async fn history(&self, range: &HistoryRange) -> Result<Vec<HistoryNode>, StoreError> {
-        if range.from_event_id >= range.to_event_id {
-            return Ok(Vec::new());
-        }
-        let mut part = Part {
-            history: range.history,
-            from: range.from_event_id,
-            to: range.to_event_id,
-            down: range.reverse,
-            rows: PAGE_NODES_FIRST,
-        };
-        if range.reverse {
-            part.from = i64::MIN;
-        } else if let Some(holder) = self.holder(range).await? {
-            part.from = holder;
-        }
-        let mut budget = range.budget();
-        let mut nodes = Vec::new();
-        loop {
-            let (page, next) = self.page(&part).await?;
-            for node in page {
-                let first = node.first_event_id;
-                if !budget.take(node.events.len()) {
-                    return Ok(nodes);
-                }
-                nodes.push(node);
-                // Downwards, the node that holds the first event wanted is the last one.
-                if range.reverse && first <= range.from_event_id {
-                    return Ok(nodes);
-                }
-            }
-            match next {
-                Some(next) => part = next,
-                None => return Ok(nodes),
-            }
-        }
-    }
-
-    /// Returns where the node begins that holds the first event wanted.
-    async fn holder(&self, range: &HistoryRange) -> Result<Option<i64>, StoreError> {
-        let mut part = Part {
-            history: range.history,
-            from: i64::MIN,
-            to: range.from_event_id.saturating_add(1),
-            down: true,
-            rows: 2,
-        };
-        loop {
-            let (page, next) = self.page(&part).await?;
-            match (page.first(), next) {
-                (Some(node), _) => return Ok(Some(node.first_event_id)),
-                (None, Some(next)) => part = next,
-                (None, None) => return Ok(None),
-            }
-        }
-    }
-
-    /// Reads some nodes that count, and returns where to go on.
-    async fn page(&self, part: &Part) -> Result<(Vec<HistoryNode>, Option<Part>), StoreError> {
-        let mut deadline = self.link.deadline();
-        let id = history_id(&part.history);
-        let statement = if part.down { &self.cold.down } else { &self.cold.up };
-        let values = (id, part.from, part.to, part.rows);
-        let found = rows(self.link.execute(statement, values, &mut deadline).await?)?;
-        let found = typed::<Columns<'_>>(&found)?;
-        let full = found.len() >= usize::try_from(part.rows).unwrap_or(usize::MAX);
-        let last = found.last().map(|row| row.0);
-        // The rows of one event id may go on behind a full page: they are read again with the next one.
-        let whole = found.iter().filter(|row| !full || Some(row.0) != last);
-        let mut nodes: Vec<HistoryNode> = Vec::new();
-        let mut bytes = 0;
-        for (seq, batch, epoch, shard, events) in whole {
-            let mark = Mark::from_columns(*batch, *epoch, *shard);
-            if self.landed.has(&self.link, mark).await? {
-                bytes += events.len();
-                nodes.push(HistoryNode {
-                    history: part.history,
-                    first_event_id: *seq,
-                    events: own(events),
-                });
-            }
-        }
-        let next = last.filter(|_| full).map(|last| part.after(last, bytes));
-        Ok((nodes, next))
-    }
-}
-
-/// Part of a history to read.
-struct Part {
-    history: HistoryKey,
-    from: i64,
-    to: i64,
-    down: bool,
-    rows: i32,
-}
-
-impl Part {
-    /// The part that begins with the last event id read, of which some rows may be missing. The page grows, so
-    /// that many rows of one event id do not stop it, unless its nodes are large.
-    fn after(&self, last: i64, bytes: usize) -> Self {
-        let (from, to) = if self.down {
-            (self.from, last.saturating_add(1))
-        } else {
-            (last, self.to)
-        };
-        let moved = (from, to) != (self.from, self.to);
-        let rows = if moved && bytes > PAGE_BYTES_WANTED {
-            self.rows
-        } else {
-            self.rows.saturating_mul(2)
-        };
-        let rows = if moved { rows.min(PAGE_NODES_MAX) } else { rows };
-        Self {
-            from,
-            to,
-            rows,
-            ..*self
-        }
-    }
-}
-
-/// seq, number, epoch, shard, value
-type Columns<'frame> = (i64, i64, i64, i32, &'frame [u8]);
-
-pub(super) fn history_id(history: &HistoryKey) -> Bytes {
-    let mut id = BytesMut::with_capacity(32);
-    id.put_slice(history.namespace_id.as_bytes());
-    id.put_slice(history.run_id.as_bytes());
-    id.freeze()
-}
-
-/// Returns the partition of a closed run: its history's. Its key ends with what names the history.
-fn closed_id(key: &[u8]) -> Bytes {
-    const RUN_KEY: usize = 40;
-    if key.len() == RUN_KEY {
-        return own(&key[8..]);
-    }
-    let mut id = BytesMut::with_capacity(1 + key.len());
-    id.put_u8(u8::MAX);
-    id.put_slice(key);
-    id.freeze()
-}
-
-fn closed_key(shard: ShardId, key: &[u8]) -> Bytes {
-    let mut row = BytesMut::with_capacity(4 + key.len());
-    row.put_u32(shard.0);
-    row.put_slice(key);
-    row.freeze()
 }

@@ -16,18 +16,19 @@ use scylla::{
 };
 
 use super::{
-    Inner, KEY_MAX, OpenError,
-    cold::{self, Plan},
+    Inner, OpenError, cold,
     config::SerialLevel,
     floors::NO_ROW,
     landed::EPOCHS,
     link::{Deadline, Link, profile},
+    plan::Plan,
     rows::{Answer, Conditional, Found, answer, own, rows, signed, typed, unsigned},
+    tails::tail_end,
 };
 use crate::{
-    batch::{Batch, Table},
-    error::{CommitError, StoreError},
-    fence::{Fence, Verdict},
+    batch::Table,
+    error::StoreError,
+    fence::Fence,
     shard::{Lease, Row},
 };
 
@@ -45,16 +46,16 @@ pub(super) struct Shards {
     insert: PreparedStatement,
     delete: PreparedStatement,
     take: PreparedStatement,
-    advance: PreparedStatement,
-    advance_floors: PreparedStatement,
-    conditional: ExecutionProfileHandle,
+    pub(super) advance: PreparedStatement,
+    pub(super) advance_floors: PreparedStatement,
+    pub(super) conditional: ExecutionProfileHandle,
 }
 
 /// Part of a table of a shard.
 #[derive(Clone, Copy)]
 pub(super) struct Range<'a> {
     pub(super) shard: ShardId,
-    pub(super) table: Table,
+    pub(super) kind: i8,
     pub(super) from: &'a [u8],
     pub(super) to: Option<&'a [u8]>,
 }
@@ -197,7 +198,7 @@ impl Shards {
     /// Reads at most `page` rows of a range.
     async fn part(&self, link: &Link, range: Range<'_>, page: usize) -> Result<QueryResult, ExecutionError> {
         let count = i32::try_from(page).unwrap_or(i32::MAX);
-        let (shard, kind) = (id(range.shard), kind(range.table));
+        let (shard, kind) = (id(range.shard), range.kind);
         let session = link.session();
         match range.to {
             Some(to) => {
@@ -233,7 +234,16 @@ impl Shards {
     }
 
     /// Adds what the batch writes in the shard's partition.
-    fn writes(&self, statement: &mut Conditional, shard: ShardId, plan: &Plan) {
+    pub(super) fn writes(
+        &self,
+        statement: &mut Conditional,
+        shard: ShardId,
+        plan: &Plan,
+        remove_tail: &PreparedStatement,
+    ) {
+        for tail in &plan.leaving {
+            statement.push(remove_tail, (id(shard), tail.clone(), tail_end(tail)));
+        }
         for ((kind, key), value) in &plan.hot {
             match value {
                 Some(value) => {
@@ -247,7 +257,7 @@ impl Shards {
 
 /// The fence as it is stored.
 #[derive(Debug, Default)]
-struct Stored {
+pub(super) struct Stored {
     epoch: Option<i64>,
     batch: Option<i64>,
     owner: Option<String>,
@@ -255,7 +265,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn of(found: &[Found]) -> Self {
+    pub(super) fn of(found: &[Found]) -> Self {
         found.first().map_or_else(Self::default, |row| Self {
             epoch: row.bigint("epoch"),
             batch: row.bigint("number"),
@@ -264,7 +274,7 @@ impl Stored {
         })
     }
 
-    fn fence(&self) -> Fence {
+    pub(super) fn fence(&self) -> Fence {
         Fence {
             epoch: unsigned(self.epoch.unwrap_or(0)),
             batch: unsigned(self.batch.unwrap_or(0)),
@@ -274,8 +284,13 @@ impl Stored {
 
 impl Inner {
     /// Reads rows in order, from the floor on if there is one.
-    pub(super) async fn scan(&self, range: Range<'_>, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let (from, learning) = self.floors.scan(range.shard, range.table, range.from);
+    pub(super) async fn scan(
+        &self,
+        table: Table,
+        range: Range<'_>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let (from, learning) = self.floors.scan(range.shard, table, range.from);
         let range = Range { from: &from, ..range };
         let found = self.shards.scan(&self.link, range, limit).await;
         if let Some(learning) = learning {
@@ -326,110 +341,9 @@ impl Inner {
 
     async fn taken(&self, lease: Lease, floors: &[u8]) -> Result<Lease, StoreError> {
         self.floors.begin(&lease, floors);
+        self.tails.begin(&lease);
         self.settle_debts(&lease).await?;
         Ok(lease)
-    }
-
-    pub(super) async fn commit(&self, lease: &Lease, batch: Batch) -> Result<(), CommitError> {
-        let (rows, bytes) = (
-            batch.writes.len() + batch.history.len() + batch.forget.len(),
-            batch.size(),
-        );
-        let verdict = self.place(lease, batch).await;
-        match &verdict {
-            Ok(Verdict::Apply) => {
-                self.metrics.commits.inc();
-                self.metrics.rows.add(rows as u64);
-                self.metrics.bytes.add(bytes as u64);
-            }
-            Ok(Verdict::Landed) => self.metrics.resent.inc(),
-            Err(CommitError::Fenced) => self.metrics.fenced.inc(),
-            Err(CommitError::GaveUp(_)) => self.metrics.gave_up.inc(),
-        }
-        verdict.map(drop)
-    }
-
-    async fn place(&self, lease: &Lease, batch: Batch) -> Result<Verdict, CommitError> {
-        if let Some(write) = batch.writes.iter().find(|write| write.key.len() > KEY_MAX) {
-            let length = write.key.len();
-            return Err(CommitError::GaveUp(format!(
-                "write key of {length} bytes: too long"
-            )));
-        }
-        let number = batch.number;
-        let mut deadline = self.link.deadline();
-        let Some(permit) = deadline.bound(self.limiter.enter()).await.flatten() else {
-            return Err(CommitError::GaveUp(
-                "too many commits wait for Cassandra".to_owned(),
-            ));
-        };
-        let floors = self.floors.written(lease, &batch);
-        let plan = cold::plan(lease, batch, self.cold.paid(lease.shard), floors);
-        let begun = tokio::time::Instant::now();
-        let verdict = match self.cold.write(&self.link, &plan, &mut deadline).await {
-            Ok(()) => self.settle(lease, number, &plan, &mut deadline).await,
-            Err(error) => Err(gave_up(&error)),
-        };
-        let answered = !matches!(verdict, Err(CommitError::GaveUp(_)));
-        self.limiter.leave(permit, answered.then(|| begun.elapsed()));
-        if verdict.is_ok() {
-            self.landed.note(lease, number);
-            if let Some(floors) = &plan.floors {
-                self.floors.stored(lease, floors.clone());
-            }
-            self.cold
-                .landed(&self.link, lease.shard, &plan, &mut deadline)
-                .await;
-        } else {
-            self.floors.end(lease);
-            self.cold.not_landed(lease.shard, plan.paid);
-        }
-        verdict
-    }
-
-    /// Sends the conditional batch until its outcome is known.
-    async fn settle(
-        &self,
-        lease: &Lease,
-        number: u64,
-        plan: &Plan,
-        deadline: &mut Deadline,
-    ) -> Result<Verdict, CommitError> {
-        loop {
-            let mut statement = Conditional::new(&self.shards.conditional);
-            let before = signed(number.wrapping_sub(1));
-            let (after, shard, epoch) = (signed(number), id(lease.shard), signed(lease.epoch));
-            // First: the driver routes the batch by it.
-            if let Some(floors) = plan.floors.clone() {
-                let values = (after, floors, shard, epoch, before);
-                statement.push(&self.shards.advance_floors, values);
-            } else {
-                statement.push(&self.shards.advance, (after, shard, epoch, before));
-            }
-            self.shards.writes(&mut statement, lease.shard, plan);
-            match self.link.batch(&statement.batch, statement.values).await {
-                Ok(result) => match answer(result).map_err(|error| gave_up(&error))? {
-                    Answer::Applied => return Ok(Verdict::Apply),
-                    Answer::Refused(found) => {
-                        let fence = Stored::of(&found).fence();
-                        match fence.judge(lease.epoch, number)? {
-                            Verdict::Landed => return Ok(Verdict::Landed),
-                            // What stood against it is gone already: ask again.
-                            Verdict::Apply => {
-                                if !deadline.pause().await {
-                                    return Err(CommitError::GaveUp("condition not decided".to_owned()));
-                                }
-                            }
-                        }
-                    }
-                },
-                Err(error) => self
-                    .link
-                    .after(&error, deadline)
-                    .await
-                    .map_err(|error| gave_up(&error))?,
-            }
-        }
     }
 
     /// Pays what earlier owners owed.
@@ -476,12 +390,8 @@ fn too_many_tombstones(error: &ExecutionError) -> bool {
     )
 }
 
-fn gave_up(error: &StoreError) -> CommitError {
-    CommitError::GaveUp(error.to_string())
-}
-
 /// Returns the smallest key after this one.
-fn after(key: &[u8]) -> Bytes {
+pub(super) fn after(key: &[u8]) -> Bytes {
     let mut next = BytesMut::with_capacity(key.len() + 1);
     next.put_slice(key);
     next.put_u8(0);
@@ -519,7 +429,7 @@ mod tests {
         for (from, to) in cases {
             let range = Range {
                 shard: ShardId(1),
-                table: Table::Ready,
+                kind: kind(Table::Ready),
                 from,
                 to,
             };

@@ -169,7 +169,11 @@ fn a_closed_or_failed_store_answers_so() {
                     .await
                     .err()
                     .map(|error| error.to_string()),
-                store.history(range).await.err().map(|error| error.to_string()),
+                store
+                    .history(SHARD, range)
+                    .await
+                    .err()
+                    .map(|error| error.to_string()),
                 store
                     .acquire(SHARD, &owner())
                     .await

@@ -120,7 +120,10 @@ fn each_kind_of_call_can_be_lost() {
             Kind::Read,
             Box::new(|| ready(store.scan(SHARD, Table::Run, b"", None, 1)).is_ok()),
         ),
-        (Kind::History, Box::new(|| ready(store.history(range)).is_ok())),
+        (
+            Kind::History,
+            Box::new(|| ready(store.history(SHARD, range)).is_ok()),
+        ),
         (
             Kind::RegistryRead,
             Box::new(|| ready(store.get(RegistryTable::Cluster, b"k")).is_ok()),

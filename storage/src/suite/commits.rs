@@ -257,7 +257,7 @@ pub async fn what_was_acknowledged_is_there_after_opening_again(backend: &impl B
         max_bytes: 1000,
     };
     assert_eq!(
-        store.history(range).await.expect("history").len(),
+        store.history(SHARD, range).await.expect("history").len(),
         Table::ALL.len()
     );
     assert_eq!(kind(store.commit(&lease, batch(8, vec![])).await), "fenced");

@@ -19,7 +19,7 @@ fn range(run: u8) -> HistoryRange {
 
 async fn first_ids(store: &dyn Store, range: HistoryRange) -> Vec<i64> {
     store
-        .history(range)
+        .history(SHARD, range)
         .await
         .expect("history")
         .iter()
@@ -88,7 +88,7 @@ pub async fn ranges_keep_bounds_and_limits(backend: &impl Backend) {
             "{range:?} reverse"
         );
     }
-    let nodes = store.history(range(2)).await.expect("history");
+    let nodes = store.history(SHARD, range(2)).await.expect("history");
     for (found, (id, size)) in nodes.iter().zip(NODES) {
         assert_eq!(*found, node(2, id, &"e".repeat(size)));
     }
@@ -112,7 +112,7 @@ pub async fn a_forgotten_history_is_gone(backend: &impl Backend) {
     for reverse in [false, true] {
         assert_eq!(
             store
-                .history(HistoryRange { reverse, ..range(2) })
+                .history(SHARD, HistoryRange { reverse, ..range(2) })
                 .await
                 .expect("history"),
             []
@@ -124,5 +124,5 @@ pub async fn a_forgotten_history_is_gone(backend: &impl Backend) {
     assert_eq!(first_ids(&*store, range(4)).await, [1]);
     drop(store);
     let store = backend.open().await;
-    assert_eq!(store.history(range(2)).await.expect("history"), []);
+    assert_eq!(store.history(SHARD, range(2)).await.expect("history"), []);
 }

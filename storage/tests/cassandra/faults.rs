@@ -81,7 +81,7 @@ async fn events(store: &CassandraStore) -> Vec<Bytes> {
         max_nodes: 100,
         max_bytes: 1 << 20,
     };
-    let nodes = store.history(range).await.unwrap();
+    let nodes = store.history(SHARD, range).await.unwrap();
     nodes.into_iter().map(|node| node.events).collect()
 }
 

@@ -8,6 +8,7 @@
 mod faults;
 mod proxy;
 mod server;
+mod tails;
 mod tombstones;
 mod visibility;
 

@@ -58,6 +58,15 @@ impl Keyspace {
         &self.name
     }
 
+    /// Cassandra's own figure: the most tombstones that one read of the keyspace's shards has met.
+    pub(crate) async fn tombstones_max(&self) -> f64 {
+        let session = session(address()).await;
+        let text = "SELECT max FROM system_views.tombstones_per_read WHERE keyspace_name = ? AND table_name = 'shard'";
+        let found = session.query_unpaged(text, (self.name(),)).await.unwrap();
+        let rows = found.into_rows_result().unwrap();
+        rows.single_row::<(f64,)>().unwrap().0
+    }
+
     /// How the keyspace is reached through `address`.
     pub(crate) fn config(&self, address: SocketAddr) -> CassandraConfig {
         CassandraConfig {

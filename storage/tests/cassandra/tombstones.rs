@@ -9,7 +9,7 @@ use perdure_storage::{
 };
 use proto::ids::{NodeId, ShardId};
 
-use crate::server::{Keyspace, address, session};
+use crate::server::{Keyspace, address};
 
 const SHARD: ShardId = ShardId(9);
 /// Wake-ups that are processed, and how many of them one batch carries.
@@ -49,16 +49,6 @@ async fn process(store: &CassandraStore, lease: &Lease) {
     }
 }
 
-/// Cassandra's own figure: the most tombstones that one read of the keyspace's shards has met.
-async fn tombstones_max(keyspace: &str) -> f64 {
-    let session = session(address()).await;
-    let text =
-        "SELECT max FROM system_views.tombstones_per_read WHERE keyspace_name = ? AND table_name = 'shard'";
-    let found = session.query_unpaged(text, (keyspace,)).await.unwrap();
-    let rows = found.into_rows_result().unwrap();
-    rows.single_row::<(f64,)>().unwrap().0
-}
-
 #[test]
 fn reads_do_not_walk_over_wakeups_that_were_processed() {
     let keyspace = Keyspace::new();
@@ -66,14 +56,14 @@ fn reads_do_not_walk_over_wakeups_that_were_processed() {
         let store = CassandraStore::open(&keyspace.config(address())).await.unwrap();
         let lease = acquire(&store).await;
         process(&store, &lease).await;
-        let met = tombstones_max(keyspace.name()).await;
+        let met = keyspace.tombstones_max().await;
         assert!(met < 4.0 * EACH as f64, "{met} tombstones met while running");
         // The next owner begins where this one was, as of some batches ago.
         let next = CassandraStore::open(&keyspace.config(address())).await.unwrap();
         let lease = acquire(&next).await;
         let rows = next.scan(SHARD, Table::Wakeup, b"", None, 500).await.unwrap();
         assert_eq!(rows.len() as u64, EACH);
-        let met = tombstones_max(keyspace.name()).await;
+        let met = keyspace.tombstones_max().await;
         assert!(
             met < WAKEUPS as f64 / 4.0,
             "{met} tombstones met by the next owner"

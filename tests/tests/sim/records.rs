@@ -152,7 +152,7 @@ pub(crate) fn history(store: &MemoryStore, run_id: RunId, to: i64) -> Vec<(i64, 
         max_nodes: usize::MAX,
         max_bytes: usize::MAX,
     };
-    let nodes = ready(store.history(range)).expect("history");
+    let nodes = ready(store.history(ShardId(0), range)).expect("history");
     nodes
         .into_iter()
         .map(|node| (node.first_event_id, node.events))
