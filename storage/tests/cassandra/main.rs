@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it does not expect")]
 
 mod faults;
+mod outages;
 mod proxy;
 mod server;
 mod tails;
