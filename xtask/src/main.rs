@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod bench_cassandra;
 mod cassandra;
 mod cluster;
 mod flame;
@@ -37,6 +38,9 @@ const USAGE: &str = "cargo xtask TASK
   stall     only the proof that the load generator shows a stall of the server
   bench     write docs/benchmarks.md: this server against the official one in all scenarios, on a quiet machine; further
             arguments go to perdure-load bench
+  bench-cassandra
+            print what workflows cost the server and Cassandra, one node of each, on a quiet machine; with --server PATH and
+            --load PATH for programs that are built already, and --seconds N
   profile   SCENARIO: a CPU profile of the server under a load, as a flame graph; further arguments go to perdure-load run
   metrics-table
             write the table of docs/metrics.md from the code
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         "metrics" => build().and_then(|()| metrics(&rest)),
         "stall" => build().and_then(|()| stall()),
         "bench" => bench::bench(&rest),
+        "bench-cassandra" => bench_cassandra::bench(&rest),
         "profile" => profile::profile(&rest),
         "metrics-table" => metrics_table(),
         "cluster" => cluster::run(&rest),

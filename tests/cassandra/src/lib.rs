@@ -3,6 +3,7 @@
 //! It copies Cassandra's jars with maven once, writes each node's settings and starts it as a process of its own
 //! on JDK 17. A node is stopped when its handle is dropped. Knows no CQL: a node is ready when its port answers.
 
+mod counts;
 mod jars;
 mod node;
 mod settings;
@@ -13,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::node::Node;
+pub use self::{counts::Counts, node::Node};
 
 /// How the nodes are set up.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub enum LaunchError {
     Io { action: String, source: io::Error },
     #[error("copy Cassandra's jars with maven: {0}")]
     Maven(String),
+    #[error("ask Cassandra's process {pid} for its counts: java ended with {status}")]
+    Counts { pid: u32, status: String },
     #[error("start node {address}: {why}; its log is {log}")]
     Node {
         address: SocketAddr,

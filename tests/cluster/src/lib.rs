@@ -5,9 +5,9 @@
 
 pub mod cluster;
 pub mod error;
+pub mod page;
 pub mod ports;
 pub mod state;
 
 mod node;
-mod page;
 mod process;
