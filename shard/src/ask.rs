@@ -231,6 +231,25 @@ impl Shard {
         }
     }
 
+    /// Makes durable what the run's next owner must know.
+    pub(crate) fn hand_over(&mut self, run: &RunKey, now: Timestamp, out: &mut Vec<Output>) {
+        self.make_room(&run.workflow);
+        let entry = self.namespaces.entry(run.workflow.namespace_id);
+        let seed = self.draw();
+        let Some(slot) = self.cache.slot_mut(run) else {
+            return;
+        };
+        let ctx = Context {
+            now,
+            seed,
+            namespace: &entry.namespace,
+            limits: &self.limits,
+            waiter: waiter(None),
+        };
+        let step = engine::hand_over(&mut slot.run, &ctx);
+        self.absorb(Some(run), &run.workflow, step, None, now, out);
+    }
+
     /// Resets the base run; `newest` is the newest run of the workflow id, if that is another one.
     fn reset(
         &mut self,

@@ -26,6 +26,7 @@ impl Shard {
         if self.phase != Phase::Serving {
             return;
         }
+        self.keep_what_is_in_hand(now, out);
         self.phase = Phase::Draining;
         for pending in self.cache.take_pending() {
             give_back(pending, out);
@@ -38,6 +39,16 @@ impl Shard {
             reply: Err(AskError::Moved),
         }));
         self.flush(now, out);
+    }
+
+    /// Makes durable what workers have in hand and memory alone knows: they answer the next owner.
+    fn keep_what_is_in_hand(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let slots = self.cache.slots();
+        let in_hand = slots.filter(|(_, slot)| engine::is_in_hand(&slot.run));
+        let runs: Vec<_> = in_hand.map(|(run, _)| run.clone()).collect();
+        for run in runs {
+            self.hand_over(&run, now, out);
+        }
     }
 
     /// Says once that nothing is owed to anybody and nothing more is taken.

@@ -4,12 +4,19 @@
 #[path = "stand/mod.rs"]
 mod stand;
 
-use engine::trigger::Trigger;
+use engine::{
+    effect::ReadyTask,
+    outcome::{Reply, StartedWorkflowTask},
+    trigger::{AdmitUpdate, BeginTask, CompleteWorkflowTask, TaskRef, Trigger},
+};
 use perdure_shard::{
     input::{Input, Request},
     output::{AskError, Output},
 };
-use proto::temporal::query::v1::WorkflowQuery;
+use proto::temporal::{
+    query::v1::WorkflowQuery,
+    update::v1::{Meta, Request as UpdateRequest},
+};
 use stand::{Stand, begin, signal};
 use storage::shard::BatchLimits;
 
@@ -118,4 +125,79 @@ fn commit_that_fails_while_draining_stops_the_shard() {
             .any(|output| matches!(output, Output::Stop(_)))
     );
     assert_eq!((drained(&stand), stand.answered()), (0, vec![]));
+}
+
+/// The task that was announced last.
+fn announced(stand: &Stand) -> ReadyTask {
+    let mut outputs = stand.outputs.iter().rev();
+    let task = outputs.find_map(|output| match output {
+        Output::Announce { task, .. } => Some(task.clone()),
+        _ => None,
+    });
+    task.expect("a task was announced")
+}
+
+fn poll(stand: &mut Stand, token: u64) -> StartedWorkflowTask {
+    let task = announced(stand);
+    let redeem = BeginTask {
+        scheduled_event_id: task.scheduled_event_id,
+        attempt: task.attempt,
+        queue: task.queue,
+        request_id: format!("poll-{token}"),
+        ..Default::default()
+    };
+    stand.ask(token, Request::Step(Trigger::BeginWorkflowTask(Box::new(redeem))));
+    match stand.reply(token) {
+        Some(Ok(Reply::WorkflowTask(task))) => (**task).clone(),
+        other => panic!("no task: {other:?}"),
+    }
+}
+
+fn complete(stand: &mut Stand, token: u64, task: &StartedWorkflowTask) {
+    let done = CompleteWorkflowTask {
+        task: TaskRef {
+            scheduled_event_id: task.scheduled_event_id,
+            started_event_id: task.started_event_id,
+            started_time: task.started_time,
+            attempt: task.attempt,
+        },
+        ..Default::default()
+    };
+    stand.ask(
+        token,
+        Request::Step(Trigger::CompleteWorkflowTask(Box::new(done))),
+    );
+    stand.settle();
+}
+
+#[test]
+fn task_that_only_memory_knows_is_completed_at_the_next_owner() {
+    let mut stand = Stand::new();
+    stand.start(1);
+    stand.settle();
+    let first = poll(&mut stand, 2);
+    complete(&mut stand, 3, &first);
+    let meta = Some(Meta {
+        update_id: "u".to_owned(),
+        ..Default::default()
+    });
+    let update = AdmitUpdate {
+        request: UpdateRequest {
+            meta,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    stand.ask(4, Request::Step(Trigger::Update(Box::new(update))));
+    assert!(announced(&stand).speculative);
+    let in_hand = poll(&mut stand, 5);
+    stand.feed(Input::Drain);
+    stand.settle();
+    assert_eq!(drained(&stand), 1);
+    assert!(matches!(stand.reply(4), Some(Err(AskError::Moved))));
+
+    let mut next = Stand::over(stand.store.clone(), stand.now);
+    complete(&mut next, 6, &in_hand);
+    let completed = matches!(next.reply(6), Some(Ok(Reply::WorkflowTaskCompleted(_))));
+    assert!(completed, "{:?}", next.replies);
 }

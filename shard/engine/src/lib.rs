@@ -23,6 +23,7 @@ mod close;
 mod command;
 mod deliver;
 mod event_type;
+mod hand_over;
 pub mod policy;
 mod query;
 mod start;
@@ -34,5 +35,6 @@ mod update;
 #[cfg(test)]
 mod rig;
 
+pub use hand_over::{hand_over, is_in_hand};
 pub use start::{Current, Last, start};
 pub use step::step;

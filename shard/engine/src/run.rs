@@ -35,6 +35,8 @@ pub(crate) struct Live {
     pub(crate) queries: Vec<BufferedQuery>,
     /// Deliveries that have been handed out since the run was loaded.
     pub(crate) in_flight: std::collections::BTreeSet<crate::effect::DeliveryId>,
+    /// The run goes to another owner: nothing happens to it here any more.
+    pub(crate) hands_over: bool,
     /// The state's bytes when it was stored last; zero if that was not since it was loaded.
     pub(crate) stored_bytes: usize,
 }
@@ -90,11 +92,9 @@ pub struct InvalidKey;
 impl Run {
     /// Takes up a stored run. Updates that were only admitted, queries and waiting callers are gone.
     #[must_use]
-    pub fn load(state: State) -> Self {
-        Self {
-            state,
-            live: Live::default(),
-        }
+    pub fn load(mut state: State) -> Self {
+        let live = crate::hand_over::take_over(&mut state);
+        Self { state, live }
     }
 
     #[must_use]
@@ -153,6 +153,11 @@ impl Run {
     /// Returns the state to store: without what exists in memory only.
     #[must_use]
     pub fn to_store(&self) -> std::borrow::Cow<'_, State> {
+        if self.live.hands_over {
+            let mut state = self.state.clone();
+            state.updates_in_hand = crate::hand_over::updates_in_hand(self);
+            return std::borrow::Cow::Owned(state);
+        }
         if self.state.task.as_ref().is_some_and(|task| task.speculative) {
             let mut state = self.state.clone();
             state.task = None;

@@ -16,7 +16,7 @@ use proto::{
         failure::v1::Failure,
         history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes},
         sdk::v1::UserMetadata,
-        update::v1::Outcome,
+        update::v1::{Outcome, Request as UpdateRequest},
         workflow::v1::{ResetPoints, VersioningOverride},
     },
     time::Timestamp,
@@ -148,6 +148,10 @@ pub struct State {
     /// A closing command met buffered events: signals and updates wait so that the workflow can close.
     #[prost(bool, tag = "54")]
     pub close_attempted: bool,
+    /// The updates that the started task has brought its worker, as the run's last owner stored them when it handed the
+    /// run over. Empty in memory: there they are among the updates that were not accepted yet.
+    #[prost(message, repeated, tag = "55")]
+    pub updates_in_hand: Vec<UpdateRequest>,
 
     // What it waits for.
     #[prost(btree_map = "int64, message", tag = "60")]

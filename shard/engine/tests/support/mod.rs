@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 use perdure_engine::{
     Current, Last,
     effect::{Effect, ReadyKind, ReadyTask, Waiter},
-    invariants,
+    hand_over, invariants, is_in_hand,
     limits::Limits,
     outcome::{NewRun, Rejection, Reply, Step},
     replay::replay,
@@ -170,6 +170,19 @@ impl World {
     fn successor(&self, index: usize) -> Option<usize> {
         let id = &self.runs[index].run.state().successor_run_id;
         self.runs.iter().position(|known| known.run.state().run_id == *id)
+    }
+
+    /// Makes durable what a worker has in hand, as an owner does before it lets go.
+    pub fn hand_over(&mut self, index: usize) -> Result<Step, Rejection> {
+        let waiter = self.next_waiter();
+        let ctx = context(self.now, &self.limits, &self.namespace, self.draws, waiter);
+        let run = &mut self.runs[index].run;
+        let step = if is_in_hand(run) {
+            hand_over(run, &ctx)
+        } else {
+            Step::default()
+        };
+        self.settle(index, Ok(step))
     }
 
     /// Loses what a run keeps in memory only, as when it leaves the cache.

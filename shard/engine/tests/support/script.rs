@@ -78,6 +78,11 @@ impl Player {
             }
             "sleep" => self.world.now = self.world.now + build::span(words.word(1)),
             "reload" => self.world.reload(index),
+            "hand-over" => {
+                let step = self.world.hand_over(index);
+                self.show(index, step);
+                self.world.reload(index);
+            }
             "forget" => self.world.forget(index),
             "limit" => self.limit(&words),
             "reset" => self.reset(index, &words),
