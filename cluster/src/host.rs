@@ -9,7 +9,7 @@ use futures::future::join_all;
 use membership::view::View;
 use prost::Message;
 use proto::ids::{NodeId, ShardId};
-use shard::{namespaces::Namespaces, output::AskError};
+use shard::{handle::ShardHandle, namespaces::Namespaces};
 use storage::{
     counted::{CountedIndex, CountedStore},
     error::StoreError,
@@ -19,8 +19,8 @@ use storage::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{broadcast, mpsc, watch},
-    task::JoinSet,
+    sync::{Notify, broadcast, mpsc, watch},
+    task::{JoinHandle, JoinSet},
     time::{Instant, timeout_at},
 };
 
@@ -28,9 +28,8 @@ use crate::{
     aside::{self, Aside},
     config::Config,
     courier::NodeCourier,
-    holdings::Holdings,
     indexer::Indexer,
-    keeper::Keeper,
+    keeper::{self, Hands, Keeper},
     liveness,
     map::ShardMap,
     metrics::NodeMetrics,
@@ -91,7 +90,8 @@ pub struct Host {
     router: Router,
     threads: Threads,
     thread: std::thread::JoinHandle<()>,
-    keeper: Arc<Keeper>,
+    keeper: JoinHandle<()>,
+    stop_keeper: Arc<Notify>,
     /// What runs beside the actors. Ends with the host.
     tasks: JoinSet<()>,
     /// Answers other nodes, to the last.
@@ -104,7 +104,8 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
     let map = shard_map(&*parts.registry, parts.config.shards.get()).await?;
     let (threads, thread) = Threads::start(parts.config.actor_threads.get()).map_err(StartError::Threads)?;
     let (notices, notices_rx) = mpsc::channel(NOTICES_MAX);
-    let (ended, ended_rx) = mpsc::channel(map.ranges.len().max(1) * 2);
+    let (ended, ended_rx) = mpsc::channel(keeper::ENDED_MAX);
+    let (to_keeper, told) = mpsc::channel(keeper::NOTICES_MAX);
     let strayed = Arc::new(Aside::strayed());
     let mut view = parts.view;
     let placement = Placement::new(Arc::clone(&view.borrow_and_update()));
@@ -116,7 +117,8 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         registry: parts.registry,
         visibility: Arc::new(CountedIndex::new(parts.visibility, Arc::clone(&metrics.store))),
         shards: watch::Sender::new(Arc::default()),
-        holdings: Holdings::default(),
+        keeper: to_keeper,
+        waiting: watch::Sender::default(),
         queues: Queues::new(threads.clone(), Arc::new(parts.config.matching), notices),
         placement: watch::Sender::new(Arc::new(placement)),
         peers: Peers::new(aside::returned(Arc::clone(&strayed)), Arc::clone(&metrics.calls)),
@@ -128,7 +130,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         metrics,
     }));
     let indexer = Indexer::start(router.clone());
-    let keeper = Arc::new(Keeper {
+    let hands = Hands {
         router: router.clone(),
         threads: threads.clone(),
         courier: Arc::new(NodeCourier::new(router.clone(), indexer)),
@@ -137,27 +139,29 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         seed: parts.seed,
         ended,
         quarantine: Mutex::default(),
-    });
-    let mut host = Host {
-        router: router.clone(),
+    };
+    let mut keeper = Keeper::new(hands, told, ended_rx, notices_rx);
+    let (mut tasks, mut service) = (JoinSet::new(), JoinSet::new());
+    if let Some(listener) = parts.peers {
+        tasks.spawn(liveness::beat(router.clone()));
+        service.spawn(service::serve(listener, router.clone()));
+    }
+    tasks.spawn(follow(view, router.clone()));
+    tasks.spawn(aside::announce_overdue(router.clone()));
+    if let Err((shard, error)) = keeper.begin().await {
+        threads.stop();
+        return Err(StartError::Shard(shard, error));
+    }
+    let stop_keeper = Arc::new(Notify::new());
+    Ok(Host {
+        router,
         threads,
         thread,
-        keeper: Arc::clone(&keeper),
-        tasks: JoinSet::new(),
-        service: JoinSet::new(),
-    };
-    if let Some(listener) = parts.peers {
-        host.tasks.spawn(liveness::beat(router.clone()));
-        host.service.spawn(service::serve(listener, router.clone()));
-    }
-    host.tasks.spawn(follow(view, router.clone()));
-    host.tasks.spawn(aside::announce_overdue(router));
-    keeper
-        .begin()
-        .await
-        .map_err(|(shard, error)| StartError::Shard(shard, error))?;
-    host.tasks.spawn(keeper.run(ended_rx, notices_rx));
-    Ok(host)
+        keeper: tokio::spawn(keeper.run(Arc::clone(&stop_keeper))),
+        stop_keeper,
+        tasks,
+        service,
+    })
 }
 
 /// Lets the placement follow the views.
@@ -214,17 +218,25 @@ impl Host {
 
     /// Lets a shard go: what it has taken is made durable and its lease released. Calls that come meanwhile wait for
     /// its next owner, who is this node again unless it belongs elsewhere.
-    pub async fn release(&self, id: ShardId) -> Result<(), AskError> {
-        self.router.give_up(id).await
+    pub async fn release(&self, id: ShardId) {
+        self.router.release(id).await;
     }
 
-    /// Takes a shard up; done if this node has it.
-    pub async fn take_up(&self, id: ShardId) -> Result<(), StoreError> {
-        self.keeper.take_up(id).await
+    /// Waits until the shard works here.
+    pub async fn works(&self, id: ShardId) {
+        let mut shards = self.router.0.shards.subscribe();
+        let works = shards.wait_for(|held| held.get(&id).is_some_and(ShardHandle::is_alive));
+        // The router is alive, and so is the sender.
+        let _ = works.await;
     }
 
     /// Finishes the shards' batches, gives the leases back and ends the actor threads.
     pub async fn stop(mut self) {
+        // It finishes what it has begun to give up.
+        self.stop_keeper.notify_one();
+        if let Err(error) = (&mut self.keeper).await {
+            tracing::error!(%error, "keeper failed");
+        }
         self.tasks.shutdown().await;
         let shards: Vec<_> = self.router.0.shards.borrow().keys().copied().collect();
         join_all(shards.into_iter().map(|shard| self.router.give_up(shard))).await;
@@ -234,6 +246,7 @@ impl Host {
     /// Ends at once and in no order, as a crash would.
     pub async fn halt(mut self) {
         self.service.shutdown().await;
+        self.keeper.abort();
         self.tasks.shutdown().await;
         self.end().await;
     }

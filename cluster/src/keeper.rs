@@ -1,202 +1,333 @@
-//! Keeper: takes shards up that belong to this node, again when their actors are gone, and lets those go that belong
-//! elsewhere.
-//!
-//! A planned hand-over begins with who gets the shard: it asks the others, whoever has it drains it and releases the
-//! lease, and only then the lease is taken. Nobody asks the dead: what was theirs is taken when they leave the view.
+//! Keeper: the shell of [`crate::leases`], which says what shards this node takes up and gives up, and when. Here it is
+//! told what happens, and what it says is done.
 
-mod falls;
+mod hands;
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    collections::{BTreeSet, HashMap},
+    future::pending,
+    sync::Arc,
 };
 
-use engine::limits::Limits;
-use futures::{StreamExt, TryStreamExt, future::join_all, stream};
+use futures::future::join_all;
 use matching::handle::QueueNotice;
-use membership::view::{Change, Member, State};
-use proto::ids::{NodeId, ShardId};
-use shard::{
-    actor::{Ended, Hooks},
-    handle::ShardHandle,
-    input::Input,
-    shard::Setup,
+use membership::view::Change;
+use proto::{
+    ids::{NodeId, ShardId},
+    time::Timestamp,
 };
+use shard::{actor::Ended, input::Input as ShardInput};
 use storage::error::StoreError;
 use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, timeout},
+    sync::{Notify, mpsc, oneshot, watch},
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
 };
 
-use self::falls::Falls;
+pub(crate) use self::hands::{Hands, Life};
 use crate::{
-    courier::NodeCourier,
-    leases, liveness,
+    leases::{Input, Leases, Output},
+    liveness,
     placement::{Owner, Placement},
-    quarantine::Quarantine,
-    router::{Router, now},
-    rpc::{Call, HandedOver, Hint, Lost, News},
-    threads::Threads,
+    router::Router,
+    rpc::{HandedOver, Hint, News},
 };
 
-/// How long until a shard that could not be taken up is tried again; doubles up to the last.
-const RETRY_FIRST: Duration = Duration::from_millis(200);
-const RETRY_LAST: Duration = Duration::from_secs(2);
-/// How long until somebody who keeps a shard is asked again; doubles up to the last.
-const ASK_AGAIN_FIRST: Duration = Duration::from_millis(20);
-const ASK_AGAIN_LAST: Duration = Duration::from_millis(500);
-/// Shards that are asked for and taken up together: each is without an owner for as long as all of them take.
-const SHARDS_AT_A_TIME: usize = 16;
-/// How long another node is asked for a shard that it keeps; then the lease decides.
-const ASK_FOR: Duration = Duration::from_secs(5);
-/// How long the answer to one question may take: the time that a shard has to finish, and the way.
-const ANSWER: Duration = Duration::from_secs(6);
-/// How long the answer of a node may take that did not answer a probe.
-const ANSWER_OF_SUSPECT: Duration = Duration::from_secs(1);
-/// How long a shard that belongs elsewhere waits to be asked for.
-const UNASKED: Duration = Duration::from_secs(3);
+/// Notices that wait for the keeper.
+pub(crate) const NOTICES_MAX: usize = 4_096;
+/// Lives of shards that have ended and wait for the keeper to see it.
+pub(crate) const ENDED_MAX: usize = 16_384;
 
-/// Takes shards up and lets them go.
-pub(crate) struct Keeper {
-    pub(crate) router: Router,
-    pub(crate) threads: Threads,
-    pub(crate) courier: Arc<NodeCourier>,
-    pub(crate) config: Arc<shard::config::Config>,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) seed: Arc<dyn Fn() -> [u8; 16] + Send + Sync>,
-    pub(crate) ended: mpsc::Sender<(ShardId, Ended)>,
-    pub(crate) quarantine: Mutex<Quarantine>,
+/// What others tell the keeper.
+pub(crate) enum Notice {
+    /// Another node wants the shards.
+    Asked {
+        shards: Vec<ShardId>,
+        by: NodeId,
+        kept: oneshot::Sender<Vec<ShardId>>,
+    },
+    /// Another node had the shard and has let it go.
+    Freed(ShardId),
+    /// The shard is to be given up, and taken up anew if it belongs here.
+    Release {
+        shard: ShardId,
+        done: oneshot::Sender<()>,
+    },
 }
 
-/// What the keeper is about.
-#[derive(Default)]
-struct Work {
-    /// Each returns the shards that it saw to. They end with this: nothing is taken up when the host stops.
-    tasks: JoinSet<Vec<ShardId>>,
-    /// Shards that some task sees to.
-    seen_to: HashSet<ShardId>,
-    falls: HashMap<ShardId, Falls>,
-    last_checked: Option<ShardId>,
+/// What has come of a deed.
+enum Done {
+    Said(Input),
+    TakenUp(ShardId),
+    NotTakenUp(ShardId, StoreError),
+    Judged {
+        placement: Arc<Placement>,
+        may_take: bool,
+    },
+    QueuesMoved,
+}
+
+/// A shard that could not be taken up.
+pub(crate) type Failed = (ShardId, StoreError);
+
+/// Keeps the shards of this node.
+pub(crate) struct Keeper {
+    hands: Arc<Hands>,
+    leases: Leases,
+    /// The leases' clock: unlike the machine's it never jumps.
+    began: Instant,
+    placement: watch::Receiver<Arc<Placement>>,
+    known: Arc<Placement>,
+    notices: mpsc::Receiver<Notice>,
+    ended: mpsc::Receiver<(ShardId, Life, Ended)>,
+    queues: mpsc::Receiver<QueueNotice>,
+    deeds: JoinSet<Done>,
+    /// Shards that are being given up: that goes on when the keeper stops.
+    giving_up: JoinSet<ShardId>,
+    askers: HashMap<u64, oneshot::Sender<Vec<ShardId>>>,
+    tokens: u64,
+    released: HashMap<ShardId, Vec<oneshot::Sender<()>>>,
+    /// The newest life of each shard that works here.
+    lives: HashMap<ShardId, Life>,
+    lives_begun: Life,
 }
 
 impl Keeper {
-    /// Takes up what belongs to this node. Alone it must succeed at once.
-    pub(crate) async fn begin(&self) -> Result<(), (ShardId, StoreError)> {
-        let placement = self.router.placement();
-        let shards = self.router.0.map.shards();
-        let mine: Vec<_> = shards
-            .filter(|shard| placement.shard(*shard) == Owner::Me)
-            .collect();
-        if placement.others().next().is_some() {
-            self.take_over(&mine).await;
-            return Ok(());
+    pub(crate) fn new(
+        hands: Hands,
+        notices: mpsc::Receiver<Notice>,
+        ended: mpsc::Receiver<(ShardId, Life, Ended)>,
+        queues: mpsc::Receiver<QueueNotice>,
+    ) -> Self {
+        let mut placement = hands.router.0.placement.subscribe();
+        let known = Arc::clone(&placement.borrow_and_update());
+        Self {
+            hands: Arc::new(hands),
+            leases: Leases::default(),
+            began: Instant::now(),
+            placement,
+            known,
+            notices,
+            ended,
+            queues,
+            deeds: JoinSet::new(),
+            giving_up: JoinSet::new(),
+            askers: HashMap::new(),
+            tokens: 0,
+            released: HashMap::new(),
+            lives: HashMap::new(),
+            lives_begun: 0,
         }
-        // A lease is some round trips to the store.
-        let taken = stream::iter(mine).map(|shard| async move {
-            let taken = self.take_up(shard).await;
-            taken.map_err(|error| (shard, error))
-        });
-        taken.buffer_unordered(SHARDS_AT_A_TIME).try_collect().await
     }
 
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        mut ended: mpsc::Receiver<(ShardId, Ended)>,
-        mut notices: mpsc::Receiver<QueueNotice>,
-    ) {
-        let mut placement = self.router.0.placement.subscribe();
-        let mut known = Arc::clone(&placement.borrow());
-        let mut work = Work::default();
-        let mut turn = tokio::time::interval(leases::CHECK_PERIOD);
-        // What has changed since it began.
-        self.settle(self.router.0.map.shards(), &mut work);
+    /// Takes up what belongs to this node. Alone it must succeed at once.
+    pub(crate) async fn begin(&mut self) -> Result<(), Failed> {
+        self.place(liveness::sees_enough(&self.known));
+        while !self.leases.is_settled() {
+            let failed = self.next().await;
+            if let Some(failed) = failed
+                && self.known.others().next().is_none()
+            {
+                return Err(failed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the shards until it is told to stop, and finishes giving up those that it has begun to.
+    pub(crate) async fn run(mut self, stop: Arc<Notify>) {
         loop {
             tokio::select! {
-                Some((shard, ended)) = ended.recv() => self.ended(shard, ended, &mut work),
-                Ok(()) = placement.changed() => {
-                    let news = Arc::clone(&placement.borrow_and_update());
-                    self.placed(&known, &news, &mut work);
-                    known = news;
+                () = stop.notified() => break,
+                _ = self.next() => {}
+            }
+        }
+        // What is on its way here ends with the other deeds.
+        self.deeds.shutdown().await;
+        while self.giving_up.join_next().await.is_some() {}
+    }
+
+    /// Waits for something to happen and sees to it. Tells of a shard that could not be taken up.
+    async fn next(&mut self) -> Option<Failed> {
+        let due = self.leases.next_deadline();
+        let due = due.map(|due| self.began + due.since(Timestamp::EPOCH));
+        let tick = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            Some((shard, life, how)) = self.ended.recv() => self.ended(shard, life, how),
+            Some(notice) = self.notices.recv() => self.notice(notice),
+            Ok(()) = self.placement.changed() => self.placed(),
+            Some(done) = self.deeds.join_next(), if !self.deeds.is_empty() => return self.done(done),
+            Some(given_up) = self.giving_up.join_next(), if !self.giving_up.is_empty() => {
+                self.given_up(given_up);
+            }
+            Some(notice) = self.queues.recv() => self.hands.courier.notice(notice),
+            () = tick => self.tell(Input::Tick),
+        }
+        None
+    }
+
+    fn done(&mut self, done: Result<Done, JoinError>) -> Option<Failed> {
+        match done {
+            Ok(Done::Said(input)) => self.tell(input),
+            Ok(Done::TakenUp(shard)) => {
+                self.tell(Input::TakenUp(shard));
+                if self.released.contains_key(&shard) {
+                    self.tell(Input::Release(shard));
                 }
-                _ = turn.tick() => self.check_next(&mut work),
-                Some(notice) = notices.recv() => self.courier.notice(notice),
-                Some(done) = work.tasks.join_next(), if !work.tasks.is_empty() => match done {
-                    Ok(shards) => {
-                        for shard in &shards {
-                            work.seen_to.remove(shard);
-                        }
-                        // What has changed meanwhile is seen to again.
-                        self.settle(shards, &mut work);
-                    }
-                    Err(error) => tracing::error!(%error, "task of the keeper failed"),
-                },
-                else => return,
+            }
+            Ok(Done::NotTakenUp(shard, error)) => {
+                tracing::warn!(%shard, %error, "shard not taken up");
+                self.lives.remove(&shard);
+                self.released.remove(&shard);
+                self.tell(Input::NotTakenUp(shard));
+                return Some((shard, error));
+            }
+            Ok(Done::Judged { placement, may_take }) => {
+                if Arc::ptr_eq(&placement, &self.known) {
+                    self.judged(may_take);
+                }
+            }
+            Ok(Done::QueuesMoved) => {}
+            Err(error) => tracing::error!(%error, "task of the keeper failed"),
+        }
+        None
+    }
+
+    fn given_up(&mut self, given_up: Result<ShardId, JoinError>) {
+        let shard = match given_up {
+            Ok(shard) => shard,
+            Err(error) => return tracing::error!(%error, "task of the keeper failed"),
+        };
+        for done in self.released.remove(&shard).unwrap_or_default() {
+            // Who wanted it may have gone.
+            let _ = done.send(());
+        }
+        self.tell(Input::Ended(shard));
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Asked { shards, by, kept } => {
+                self.tokens += 1;
+                let token = self.tokens;
+                tracing::debug!(%by.name, ?shards, "is asked for shards");
+                self.askers.insert(token, kept);
+                self.tell(Input::Asked { token, shards });
+            }
+            Notice::Freed(shard) => self.tell(Input::Freed(shard)),
+            Notice::Release { shard, done } => {
+                if self.lives.contains_key(&shard) {
+                    self.released.entry(shard).or_default().push(done);
+                    self.tell(Input::Release(shard));
+                }
             }
         }
     }
 
-    /// A shard is gone: it is taken up again if it belongs to this node.
-    fn ended(self: &Arc<Self>, shard: ShardId, ended: Ended, work: &mut Work) {
-        self.router.0.metrics.node.ended();
-        match ended {
-            Ended::Released => return self.settle([shard], work),
+    /// A life of a shard has ended, perhaps long after it was given up.
+    fn ended(&mut self, shard: ShardId, life: Life, how: Ended) {
+        self.hands.router.0.metrics.node.ended();
+        match how {
+            Ended::Released => {}
             Ended::Stopped => tracing::warn!(%shard, "shard stopped"),
-            Ended::Panicked(run) => {
-                tracing::error!(%shard, ?run, "shard panicked");
-                let mut quarantine = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(run) = run
-                    && quarantine.count(run.clone())
-                {
-                    let workflow_id = run.workflow.workflow_id.as_str();
-                    tracing::error!(%shard, workflow_id, run_id = %run.run_id, "run is put in quarantine");
+            Ended::Panicked(run) => self.hands.count_panic(shard, run),
+        }
+        if self.lives.get(&shard) == Some(&life) {
+            self.lives.remove(&shard);
+            drop(self.hands.router.remove_shard(shard));
+            self.tell(Input::Fell(shard));
+        }
+    }
+
+    /// Tells the leases what happens and does what they say.
+    fn tell(&mut self, input: Input) {
+        let mut out = Vec::new();
+        let now = Timestamp::EPOCH + self.began.elapsed();
+        self.leases.handle(input, now, &mut out);
+        for output in out {
+            self.perform(output);
+        }
+        let waiting: BTreeSet<_> = self.leases.waiting().collect();
+        self.hands.router.0.waiting.send_if_modified(|known| {
+            let changed = **known != waiting;
+            if changed {
+                *known = Arc::new(waiting);
+            }
+            changed
+        });
+    }
+
+    fn perform(&mut self, output: Output) {
+        let hands = Arc::clone(&self.hands);
+        match output {
+            Output::Ask { of, shards } => {
+                let member = self.known.node(&of).cloned();
+                self.deeds.spawn(async move {
+                    let kept = match member {
+                        Some(member) => hands.ask(&member, shards.clone()).await,
+                        None => Vec::new(),
+                    };
+                    let kept = kept.into_iter().collect();
+                    let by = of;
+                    Done::Said(Input::Answered { by, shards, kept })
+                });
+            }
+            Output::TakeUp(shard) => {
+                self.lives_begun += 1;
+                let life = self.lives_begun;
+                self.lives.insert(shard, life);
+                self.deeds.spawn(async move {
+                    match hands.take_up(shard, life).await {
+                        Ok(()) => Done::TakenUp(shard),
+                        Err(error) => Done::NotTakenUp(shard, error),
+                    }
+                });
+            }
+            Output::GiveUp(shard) => {
+                self.lives.remove(&shard);
+                self.giving_up.spawn(async move {
+                    hands.router.give_up(shard).await;
+                    shard
+                });
+            }
+            Output::Check(shard) => hands.router.tell_here(shard, ShardInput::Check),
+            Output::Free(shard) => hands.router.tell(shard, Hint::Freed { shard }),
+            Output::Answer { token, kept } => {
+                if let Some(asker) = self.askers.remove(&token) {
+                    // Who asked may have gone.
+                    let _ = asker.send(kept);
                 }
             }
         }
-        let wait = work.falls.entry(shard).or_default().next_wait();
-        if self.is_mine(shard) && work.seen_to.insert(shard) {
-            let keeper = Arc::clone(self);
-            work.tasks.spawn(async move {
-                tokio::time::sleep(wait).await;
-                keeper.take_over(&[shard]).await;
-                vec![shard]
+    }
+
+    /// Nodes came or went.
+    fn placed(&mut self) {
+        let placement = Arc::clone(&self.placement.borrow_and_update());
+        let before = std::mem::replace(&mut self.known, Arc::clone(&placement));
+        let inner = &self.hands.router.0;
+        inner.peers.keep(&placement);
+        let moved = inner.queues.take_all(|key| placement.queue(key) != Owner::Me);
+        if !moved.is_empty() {
+            self.deeds.spawn(async move {
+                // Their tickets go back to their shards, which announce them where they belong from here on.
+                join_all(moved.iter().map(|queue| queue.drain())).await;
+                Done::QueuesMoved
             });
         }
-    }
-
-    /// Nodes came or went: what is this one's is taken up, what is not goes.
-    fn placed(self: &Arc<Self>, before: &Placement, placement: &Placement, work: &mut Work) {
-        let inner = &self.router.0;
-        inner.peers.keep(placement);
-        self.settle(inner.map.shards(), work);
-        let moved = inner.queues.take_all(|key| placement.queue(key) != Owner::Me);
-        work.tasks.spawn(async move {
-            for queue in moved {
-                // Its tickets go back to their shards, which announce them where they belong from here on.
-                let _ = queue.drain().await;
-            }
-            Vec::new()
-        });
-        let changes = placement.view().changes_since(before.view());
         inner.metrics.node.placed(before.view(), placement.view());
-        for shard in inner.shards.borrow().values() {
-            // Those who came may have had it while the two did not see each other.
-            drop(shard.tell(Input::Check));
-        }
+        let changes = placement.view().changes_since(before.view());
         let lost = |change: &Change| matches!(change, Change::Gone(_) | Change::Restarted(_));
         if changes.iter().any(lost) {
             // With them went the tickets in their queues.
             for shard in inner.shards.borrow().values() {
-                drop(shard.tell(Input::QueuesMoved));
+                drop(shard.tell(ShardInput::QueuesMoved));
             }
-        }
-        if placement.view().lost() >= placement.view().members().len() {
-            let keeper = Arc::clone(self);
-            work.tasks.spawn(async move {
-                keeper.step_aside().await;
-                Vec::new()
-            });
         }
         for change in &changes {
             if let Change::Came(member) = change
@@ -206,229 +337,80 @@ impl Keeper {
                 drop(inner.peers.get(member).hint(Hint::News(News::Anything)));
             }
         }
+        self.place(liveness::sees_enough(&placement));
     }
 
-    /// Has one shard look whether it still has its lease, each in its turn: one that was taken unseen is found too.
-    fn check_next(&self, work: &mut Work) {
-        let shards = self.router.0.shards.borrow();
-        let after = shards
-            .keys()
-            .filter(|shard| Some(**shard) > work.last_checked)
-            .min();
-        work.last_checked = after.or_else(|| shards.keys().min()).copied();
-        if let Some(shard) = work.last_checked.and_then(|shard| shards.get(&shard)) {
-            drop(shard.tell(Input::Check));
+    /// Tells the leases what belongs to this node by the view. One that may be cut off finds out first whether it is.
+    fn place(&mut self, may_take: bool) {
+        let shards = self.hands.router.0.map.shards();
+        let mine = shards.filter(|shard| self.known.shard(*shard) == Owner::Me);
+        let mine = mine.collect();
+        self.tell_placed(mine, may_take);
+        if !may_take {
+            self.judge();
         }
     }
 
-    /// Lets all shards go if the others are alive and only this node does not reach them: they take the shards, and
-    /// what is answered here would be of yesterday.
-    async fn step_aside(&self) {
-        let placement = self.router.placement();
-        if liveness::may_take(&self.router, &placement).await
-            || !Arc::ptr_eq(&placement, &self.router.placement())
-        {
-            return;
-        }
-        tracing::warn!("this node is cut off from the others: it lets its shards go");
-        let held: Vec<_> = self.router.0.shards.borrow().keys().copied().collect();
-        join_all(held.into_iter().map(|shard| self.router.give_up(shard))).await;
-    }
-
-    /// Sees to shards that are not where they belong.
-    fn settle(self: &Arc<Self>, shards: impl IntoIterator<Item = ShardId>, work: &mut Work) {
-        let placement = self.router.placement();
-        let held = Arc::clone(&self.router.0.shards.borrow());
-        let (mut come, mut go) = (Vec::new(), Vec::new());
-        for shard in shards {
-            let here = held.get(&shard).is_some_and(ShardHandle::is_alive);
-            let mine = placement.shard(shard) == Owner::Me;
-            if here != mine && work.seen_to.insert(shard) {
-                if mine { come.push(shard) } else { go.push(shard) }
-            }
-        }
-        if !come.is_empty() {
-            let keeper = Arc::clone(self);
-            work.tasks.spawn(async move {
-                keeper.take_over(&come).await;
-                come
-            });
-        }
-        if !go.is_empty() {
-            let keeper = Arc::clone(self);
-            work.tasks.spawn(async move {
-                keeper.let_go(&go).await;
-                go
-            });
-        }
-    }
-
-    fn is_mine(&self, shard: ShardId) -> bool {
-        self.router.0.placement.borrow().shard(shard) == Owner::Me
-    }
-
-    /// Nobody asks for a shard for long: it goes all the same, so that its next owner need not fence it.
-    async fn let_go(&self, shards: &[ShardId]) {
-        let mut held = self.router.0.shards.subscribe();
-        let gone = held.wait_for(|held| !shards.iter().any(|shard| held.contains_key(shard)));
-        if timeout(UNASKED, gone).await.is_ok() {
-            return;
-        }
-        let elsewhere = shards.iter().filter(|shard| !self.is_mine(**shard));
-        join_all(elsewhere.map(|shard| self.router.give_up(*shard))).await;
-    }
-
-    /// Asks the others for the shards and takes them up.
-    async fn take_over(&self, shards: &[ShardId]) {
-        self.allowed().await;
-        for some in shards.chunks(SHARDS_AT_A_TIME) {
-            self.ask_for(some).await;
-            join_all(some.iter().map(|shard| self.take_up_in_time(*shard))).await;
-        }
-    }
-
-    /// Waits until this node is not one that is cut off from most of the others.
-    async fn allowed(&self) {
-        let mut placement = self.router.0.placement.subscribe();
-        loop {
-            let known = Arc::clone(&placement.borrow_and_update());
-            tokio::select! {
-                may_take = liveness::may_take(&self.router, &known) => if may_take {
-                    return;
-                },
-                _ = placement.changed() => {}
-            }
-        }
-    }
-
-    /// Asks all others to give the shards up; whoever has one finishes it first.
-    async fn ask_for(&self, shards: &[ShardId]) {
-        let give_up = Instant::now() + ASK_FOR;
-        let mut wanted = shards.to_vec();
-        let mut wait = ASK_AGAIN_FIRST;
-        loop {
-            let placement = self.router.placement();
-            let call = Call::HandOver {
-                shards: wanted.clone(),
-                to: self.router.0.node.clone(),
-            };
-            let answers = join_all(placement.others().map(|member| self.ask_one(member, &call))).await;
-            // Who does not answer is gone, or will be fenced.
-            let kept: HashSet<_> = answers
-                .into_iter()
-                .flatten()
-                .flat_map(|answer| answer.kept)
-                .collect();
-            wanted.retain(|shard| kept.contains(shard) && self.is_mine(*shard));
-            if wanted.is_empty() {
-                return;
-            }
-            if Instant::now() >= give_up {
-                tracing::warn!(shards = ?wanted, "another node keeps shards: their leases are taken");
-                return;
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(ASK_AGAIN_LAST);
-        }
-    }
-
-    async fn ask_one(&self, member: &Member, call: &Call) -> Option<HandedOver> {
-        let wait = match member.state {
-            State::Alive | State::Leaving => ANSWER,
-            State::Suspect => ANSWER_OF_SUSPECT,
-        };
-        let peer = self.router.0.peers.get(member);
-        let answer: Result<HandedOver, Lost> = timeout(wait, peer.call(call)).await.ok()?;
-        answer.ok()
-    }
-
-    /// Takes a shard up however often it fails, unless it belongs elsewhere by then.
-    async fn take_up_in_time(&self, shard: ShardId) {
-        let mut wait = RETRY_FIRST;
-        while self.is_mine(shard) {
-            match self.take_up(shard).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(%shard, %error, "shard not taken up"),
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(RETRY_LAST);
-        }
-    }
-
-    /// Takes the lease and starts the actor, unless that is done.
-    pub(crate) async fn take_up(&self, id: ShardId) -> Result<(), StoreError> {
-        let inner = &self.router.0;
-        let _alone = inner.holdings.lock(id).await;
-        let begun = std::time::Instant::now();
-        if inner.shards.borrow().get(&id).is_some_and(ShardHandle::is_alive) {
-            return Ok(());
-        }
-        let leased_at = now();
-        let lease = inner.store.acquire(id, &inner.node).await?;
-        let setup = Setup {
-            id,
-            batch: lease.batch,
-            batch_limits: inner.store.limits(),
-            leased_at,
-            lease_trust: inner.store.is_shared().then(|| self.config.lease_trust()),
-            seed: (self.seed)(),
-            config: Arc::clone(&self.config),
-            limits: Arc::clone(&self.limits),
-            namespaces: self.router.namespaces(),
-            quarantine: self
-                .quarantine
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .runs(),
-        };
-        let ended = self.ended.clone();
-        let hooks = Hooks {
-            clock: Arc::new(now),
-            store: Arc::clone(&inner.store),
-            lease,
-            courier: self.courier.clone(),
-            metrics: Arc::clone(&inner.metrics.shards),
-            // The channel holds two notices of every shard: it is full only when the keeper is gone.
-            ended: Box::new(move |shard, how| {
-                let _ = ended.try_send((shard, how));
-            }),
-        };
-        let handle = shard::actor::start(self.threads.of_shard(id), setup, hooks);
-        inner.shards.send_modify(|shards| {
-            let mut next: HashMap<ShardId, ShardHandle> = (**shards).clone();
-            next.insert(id, handle);
-            *shards = Arc::new(next);
+    fn tell_placed(&mut self, mine: BTreeSet<ShardId>, may_take: bool) {
+        let others = self.known.others().map(|member| member.profile.id.clone());
+        let others = others.collect();
+        self.tell(Input::Placed {
+            mine,
+            others,
+            may_take,
         });
-        inner.metrics.node.took_up(begun.elapsed());
-        Ok(())
+    }
+
+    /// Looks at the store whether the others are dead, or this node is cut off from them.
+    fn judge(&mut self) {
+        let (router, placement) = (self.hands.router.clone(), Arc::clone(&self.known));
+        self.deeds.spawn(async move {
+            let may_take = liveness::may_take(&router, &placement).await;
+            Done::Judged { placement, may_take }
+        });
+    }
+
+    /// If the others are alive and only this node does not reach them it lets its shards go: they take them, and what
+    /// is answered here would be of yesterday.
+    fn judged(&mut self, may_take: bool) {
+        if may_take {
+            return self.place(true);
+        }
+        if self.leases.held().next().is_some() {
+            tracing::warn!("this node is cut off from the others: it lets its shards go");
+        }
+        self.tell_placed(BTreeSet::new(), false);
+        self.judge();
     }
 }
 
 impl Router {
-    /// Another node asks for shards: those that are its own by this node's view, too, finish and go.
-    pub(crate) async fn hand_over(&self, shards: Vec<ShardId>, to: &NodeId) -> HandedOver {
-        let given = join_all(shards.into_iter().map(|shard| async move {
-            let held = self
-                .0
-                .shards
-                .borrow()
-                .get(&shard)
-                .is_some_and(ShardHandle::is_alive);
-            let theirs = match self.0.placement.borrow().shard(shard) {
-                Owner::Me => false,
-                Owner::Other(member) => member.profile.id == *to,
-            };
-            let gives = if theirs {
-                self.give_up(shard).await.is_ok()
-            } else {
-                !held
-            };
-            (shard, gives)
-        }))
-        .await;
-        let kept = given.into_iter().filter(|(_, gives)| !gives);
-        HandedOver {
-            kept: kept.map(|(shard, _)| shard).collect(),
+    /// Another node asks for shards: those that are not this node's by its own view, too, finish and go.
+    pub(crate) async fn hand_over(&self, shards: Vec<ShardId>, by: NodeId) -> HandedOver {
+        let (kept, answer) = oneshot::channel();
+        let asked = Notice::Asked {
+            shards: shards.clone(),
+            by,
+            kept,
+        };
+        let told = self.0.keeper.send(asked).await;
+        if told.is_ok()
+            && let Ok(kept) = answer.await
+        {
+            return HandedOver { kept };
+        }
+        // The host stops: it gives up one after the other.
+        let held = Arc::clone(&self.0.shards.borrow());
+        let kept = shards.into_iter().filter(|shard| held.contains_key(shard));
+        HandedOver { kept: kept.collect() }
+    }
+
+    /// Lets a shard go in good order; it comes back if it belongs here. Returns when it is gone.
+    pub(crate) async fn release(&self, shard: ShardId) {
+        let (done, gone) = oneshot::channel();
+        if self.0.keeper.send(Notice::Release { shard, done }).await.is_ok() {
+            // Not here, or the host stops: gone in either case.
+            let _ = gone.await;
         }
     }
 }

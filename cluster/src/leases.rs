@@ -19,6 +19,10 @@ use proto::{
     time::Timestamp,
 };
 
+use self::state::{Asker, Record, State};
+
+mod state;
+
 /// Shards that are asked for and taken up together: each is without an owner for as long as all of them take.
 pub const SHARDS_AT_A_TIME: usize = 16;
 /// Until a shard that could not be had is tried again; doubles up to the last.
@@ -40,10 +44,11 @@ const FALLS_FORGOTTEN: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// These shards belong to this node from now on, and these other nodes are there, whether they own anything or
-    /// are about to go.
+    /// are about to go. One that may not take keeps what it has: it may be cut off from nodes that are alive.
     Placed {
         mine: BTreeSet<ShardId>,
         others: BTreeSet<NodeId>,
+        may_take: bool,
     },
     /// Another node wants the shards. Answered under the token.
     Asked { token: u64, shards: Vec<ShardId> },
@@ -58,8 +63,12 @@ pub enum Input {
     TakenUp(ShardId),
     /// The lease was not to be had.
     NotTakenUp(ShardId),
-    /// The shard works here no more: it was given up, or it fell.
+    /// The shard that was to be given up works here no more.
     Ended(ShardId),
+    /// The shard works here no more, and nobody asked for that.
+    Fell(ShardId),
+    /// Somebody here wants the shard to be given up and, if it belongs here, to be taken up anew.
+    Release(ShardId),
     /// Another node had the shard and has let it go. A hint: it may get lost.
     Freed(ShardId),
     /// The deadline has come.
@@ -88,66 +97,12 @@ pub enum Output {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
-    /// Belongs here and waits for its turn, or until it is tried again.
-    Wanted {
-        not_before: Timestamp,
-    },
-    /// These are asked to give it up and have not answered.
-    Asking {
-        of: BTreeSet<NodeId>,
-        kept: bool,
-        until: Timestamp,
-    },
-    /// One of the others keeps it: they are asked again.
-    Kept {
-        again: Timestamp,
-        until: Timestamp,
-    },
-    /// It may have fallen before it was said to be here.
-    Taking {
-        fell: bool,
-    },
-    Held {
-        since: Timestamp,
-        /// Another node may have taken it by then.
-        check: Option<Timestamp>,
-    },
-    /// Works here and belongs elsewhere.
-    Leaving {
-        until: Timestamp,
-    },
-    GivingUp,
-}
-
-impl State {
-    const fn held(since: Timestamp) -> Self {
-        Self::Held { since, check: None }
-    }
-}
-
-/// How a shard has done lately.
-#[derive(Clone, Copy, Debug, Default)]
-struct Record {
-    /// Times that it could not be had, or fell, one after another.
-    failures: u32,
-}
-
-/// Another node waits for shards to be given up.
-#[derive(Debug)]
-struct Asker {
-    token: u64,
-    /// Not given up yet.
-    waits: BTreeSet<ShardId>,
-    kept: Vec<ShardId>,
-}
-
 /// The shards of one node.
 #[derive(Debug, Default)]
 pub struct Leases {
     mine: BTreeSet<ShardId>,
     others: BTreeSet<NodeId>,
+    may_take: bool,
     /// Those that are here or on their way.
     shards: BTreeMap<ShardId, State>,
     records: BTreeMap<ShardId, Record>,
@@ -161,12 +116,21 @@ impl Leases {
     /// Takes one input in.
     pub fn handle(&mut self, input: Input, now: Timestamp, out: &mut Vec<Output>) {
         match input {
-            Input::Placed { mine, others } => self.placed(mine, others, now),
+            Input::Placed {
+                mine,
+                others,
+                may_take,
+            } => {
+                self.may_take = may_take;
+                self.placed(mine, others, now);
+            }
             Input::Asked { token, shards } => self.asked(token, shards, now, out),
             Input::Answered { by, shards, kept } => self.answered(&by, &shards, &kept),
             Input::TakenUp(shard) => self.taken_up(shard, now),
             Input::NotTakenUp(shard) => self.want_again(shard, now),
             Input::Ended(shard) => self.ended(shard, now, out),
+            Input::Fell(shard) => self.fell(shard, now, out),
+            Input::Release(shard) => self.release(shard, out),
             Input::Freed(shard) => self.freed(shard, now),
             Input::Tick => {}
         }
@@ -181,7 +145,7 @@ impl Leases {
             .values()
             .filter_map(|state| match state {
                 // One that waits for its turn is seen to when another is done.
-                State::Wanted { .. } if in_turn >= SHARDS_AT_A_TIME => None,
+                State::Wanted { .. } if in_turn >= SHARDS_AT_A_TIME || !self.may_take => None,
                 State::Wanted { not_before } => Some(*not_before),
                 State::Asking { until, .. } | State::Leaving { until } => Some(*until),
                 State::Kept { again, until } => Some(*again.min(until)),
@@ -205,6 +169,14 @@ impl Leases {
             .map(|(shard, _)| *shard)
     }
 
+    /// Returns the shards that belong here and that nobody was asked for yet: whoever had them still has them.
+    pub fn waiting(&self) -> impl Iterator<Item = ShardId> {
+        self.shards
+            .iter()
+            .filter(|(_, state)| matches!(state, State::Wanted { .. }))
+            .map(|(shard, _)| *shard)
+    }
+
     /// Tells whether all that belongs here works here, and nothing else does.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -215,10 +187,15 @@ impl Leases {
     fn placed(&mut self, mine: BTreeSet<ShardId>, others: BTreeSet<NodeId>, now: Timestamp) {
         self.mine = mine;
         self.others = others;
-        let (mine, others) = (&self.mine, &self.others);
+        let (mine, others, may_take) = (&self.mine, &self.others, self.may_take);
         self.shards.retain(|shard, state| {
             let is_mine = mine.contains(shard);
             match state {
+                State::Asking { .. } | State::Kept { .. } if !may_take => {
+                    let not_before = now;
+                    *state = State::Wanted { not_before };
+                    is_mine
+                }
                 State::Wanted { .. } | State::Kept { .. } => is_mine,
                 State::Asking { of, .. } => {
                     of.retain(|node| others.contains(node));
@@ -308,14 +285,9 @@ impl Leases {
             asked |= asker.waits.remove(&shard);
         }
         match self.shards.remove(&shard) {
-            Some(State::Taking { .. }) => {
-                self.shards.insert(shard, State::Taking { fell: true });
-            }
-            Some(State::Held { since, .. }) => {
-                if now.since(since) > FALLS_FORGOTTEN {
-                    self.records.remove(&shard);
-                }
-                self.want_again(shard, now);
+            // Another life of the shard is on its way.
+            Some(state @ State::Taking { .. }) => {
+                self.shards.insert(shard, state);
             }
             // Given up, and here again by a newer view.
             Some(_) if self.mine.contains(&shard) => {
@@ -323,6 +295,29 @@ impl Leases {
             }
             Some(State::GivingUp) if !asked => out.push(Output::Free(shard)),
             Some(_) | None => {}
+        }
+    }
+
+    /// The first time it is tried again at once, then later and later.
+    fn fell(&mut self, shard: ShardId, now: Timestamp, out: &mut Vec<Output>) {
+        match self.shards.get(&shard) {
+            Some(State::Taking { .. }) => {
+                self.shards.insert(shard, State::Taking { fell: true });
+            }
+            Some(State::Held { since, .. }) => {
+                if now.since(*since) > FALLS_FORGOTTEN {
+                    self.records.remove(&shard);
+                }
+                self.want_again(shard, now);
+            }
+            Some(_) | None => self.ended(shard, now, out),
+        }
+    }
+
+    fn release(&mut self, shard: ShardId, out: &mut Vec<Output>) {
+        if let Some(state @ (State::Held { .. } | State::Leaving { .. })) = self.shards.get_mut(&shard) {
+            *state = State::GivingUp;
+            out.push(Output::GiveUp(shard));
         }
     }
 
@@ -411,6 +406,9 @@ impl Leases {
 
     /// Asks the others for the shards whose turn it is.
     fn ask(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        if !self.may_take {
+            return;
+        }
         let mut free = SHARDS_AT_A_TIME.saturating_sub(self.in_turn());
         let mut asked = Vec::new();
         for (shard, state) in &mut self.shards {

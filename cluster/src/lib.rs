@@ -1,8 +1,8 @@
 //! Cluster: places, routes and connects shards and queues.
 //!
-//! `placement` says what belongs to which node, `keeper` takes shards up and lets them go accordingly on the threads of
-//! `host`, `router` finds the one that is meant, here or by `rpc` on another node, `courier` carries what leaves a shard
-//! and `indexer` feeds the visibility index. A caller cannot tell whether what it asks is local.
+//! `placement` says what belongs to which node, `leases` what a node takes up and gives up accordingly, `keeper` does it
+//! on the threads of `host`, `router` finds the one that is meant, here or by `rpc` on another node, `courier` carries
+//! what leaves a shard and `indexer` feeds the visibility index. A caller cannot tell whether what it asks is local.
 
 pub mod config;
 pub mod host;
@@ -18,7 +18,6 @@ pub mod view;
 
 mod aside;
 mod courier;
-mod holdings;
 mod indexer;
 mod keeper;
 mod liveness;

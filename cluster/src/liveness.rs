@@ -70,12 +70,17 @@ pub(crate) async fn beat(router: Router) {
     }
 }
 
+/// Tells whether this node sees more others than it has lost: it is then not the one that is cut off.
+pub(crate) fn sees_enough(placement: &Placement) -> bool {
+    placement.view().lost() < placement.view().members().len()
+}
+
 /// Tells whether this node is to take up shards by this placement; looks at the store if that is in doubt.
 pub(crate) async fn may_take(router: &Router, placement: &Placement) -> bool {
-    let view = placement.view();
-    if view.lost() < view.members().len() {
+    if sees_enough(placement) {
         return true;
     }
+    let view = placement.view();
     let before = rows(router).await;
     tokio::time::sleep(WATCHED).await;
     match (before, rows(router).await) {

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use membership::{
@@ -29,6 +29,8 @@ pub struct Placement {
     ring: Ring,
     /// Somebody else may own something, so that a look at the ring is worth it.
     shared: bool,
+    /// The ring with those on it that leave.
+    with_leaving: OnceLock<Ring>,
 }
 
 impl Placement {
@@ -36,7 +38,12 @@ impl Placement {
     pub fn new(view: Arc<View>) -> Self {
         let ring = Ring::of(&view);
         let shared = ring.names().iter().any(|name| name != view.me());
-        Self { view, ring, shared }
+        Self {
+            view,
+            ring,
+            shared,
+            with_leaving: OnceLock::new(),
+        }
     }
 
     #[must_use]
@@ -75,6 +82,16 @@ impl Placement {
             return Owner::Me;
         }
         self.named(self.ring.owner_of_shard(shard))
+    }
+
+    /// Returns who owned the shard before this node did: whoever leaves, or who would own it without this node.
+    pub(crate) fn before(&self, shard: ShardId) -> Option<&Member> {
+        let members = self.view.members();
+        let names = || members.iter().map(|member| Arc::clone(member.name()));
+        let ring = self.with_leaving.get_or_init(|| Ring::new(names()));
+        let owners = ring.owners_of_shard(shard, 2).into_iter();
+        let mut others = owners.filter(|name| *name != self.view.me());
+        self.view.member(others.next()?)
     }
 
     pub(crate) fn queue(&self, queue: &QueueKey) -> Owner<'_> {
@@ -187,6 +204,37 @@ mod tests {
         let staying = placement("b", &[("a", State::Leaving), ("b", State::Alive)]);
         assert!((0..50).all(|shard| staying.shard(ShardId(shard)) == Owner::Me));
         assert!(!staying.has_takers());
+    }
+
+    #[test]
+    fn who_comes_finds_those_who_own_its_shards_until_then() {
+        let names = [("a", State::Alive), ("b", State::Alive)];
+        let before = placement("a", &names);
+        let with_c = [names[0], names[1], ("c", State::Alive)];
+        let came = placement("c", &with_c);
+        for shard in (0..50).map(ShardId) {
+            let owner = came.before(shard).expect("somebody").name();
+            assert_eq!(owner, before.shard_owner(shard));
+        }
+    }
+
+    #[test]
+    fn who_takes_over_finds_who_leaves() {
+        let members = [("a", State::Alive), ("b", State::Alive), ("c", State::Leaving)];
+        let (before, after) = (
+            placement("a", &[members[0], members[1], ("c", State::Alive)]),
+            placement("a", &members),
+        );
+        let came = (0..50)
+            .map(ShardId)
+            .filter(|shard| after.shard(*shard) == Owner::Me && before.shard(*shard) != Owner::Me);
+        let owners: Vec<_> = came
+            .map(|shard| &**after.before(shard).expect("somebody").name())
+            .collect();
+        assert!(
+            !owners.is_empty() && owners.iter().all(|owner| *owner == "c"),
+            "{owners:?}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Router: from a workflow to its shard, from a queue's key to its actor.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
@@ -30,14 +30,14 @@ use storage::{
     visibility::VisibilityIndex,
 };
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{broadcast, mpsc, watch},
     time::Instant,
 };
 
 pub use crate::rpc::News;
 use crate::{
     aside::Aside,
-    holdings::Holdings,
+    keeper::Notice,
     map::ShardMap,
     metrics::NodeMetrics,
     operate::Answerer,
@@ -66,7 +66,9 @@ pub(crate) struct Inner {
     pub(crate) visibility: Arc<dyn VisibilityIndex>,
     /// Replaced whole when a shard comes or goes.
     pub(crate) shards: watch::Sender<Arc<HashMap<ShardId, ShardHandle>>>,
-    pub(crate) holdings: Holdings,
+    pub(crate) keeper: mpsc::Sender<Notice>,
+    /// Shards that belong here and wait until the others are asked for them.
+    pub(crate) waiting: watch::Sender<Arc<BTreeSet<ShardId>>>,
     pub(crate) queues: Queues,
     /// What belongs to whom; replaced whole when a node comes or goes.
     pub(crate) placement: watch::Sender<Arc<Placement>>,
@@ -96,6 +98,8 @@ pub async fn answering<F: Future>(received: Timestamp, call: F) -> F::Output {
 enum Way {
     Here(ShardHandle),
     There(Arc<Peer>),
+    /// It belongs to this node, which has not asked for it yet: whoever had it may still have it.
+    Before(Arc<Peer>),
     /// It belongs to this node, which does not have it yet.
     Nowhere,
 }
@@ -166,7 +170,7 @@ impl Router {
             let mut look_again = give_up;
             let asked = match self.way(shard, &mut shards, &mut placement) {
                 Way::Here(handle) => ask_handle(&handle, again.target, again.request, received).await,
-                Way::There(peer) => {
+                Way::There(peer) | Way::Before(peer) => {
                     let asked = ask_peer(&peer, again.target, again.request).await;
                     look_again = Instant::now() + LOOK_AGAIN;
                     asked
@@ -204,9 +208,13 @@ impl Router {
         {
             return Way::Here(handle.clone());
         }
-        match placement.borrow_and_update().shard(shard) {
-            Owner::Me => Way::Nowhere,
+        let placement = placement.borrow_and_update();
+        match placement.shard(shard) {
             Owner::Other(member) => Way::There(self.0.peers.get(member)),
+            Owner::Me if self.0.waiting.borrow().contains(&shard) => placement
+                .before(shard)
+                .map_or(Way::Nowhere, |member| Way::Before(self.0.peers.get(member))),
+            Owner::Me => Way::Nowhere,
         }
     }
 
@@ -219,6 +227,7 @@ impl Router {
         let received = now();
         let give_up = Instant::now() + SHARD_WAIT;
         loop {
+            let mut look_again = give_up;
             match self.way(shard, &mut shards, &mut placement) {
                 Way::Here(handle) => match ask_handle(&handle, target, request, received).await {
                     Asked::Answered(answer) => return answer,
@@ -226,13 +235,24 @@ impl Router {
                     Asked::Again(again) if again.waited => return Err(AskError::Moved),
                     Asked::Again(again) => (target, request) = (again.target, again.request),
                 },
+                Way::Before(peer) => match ask_peer(&peer, target, request).await {
+                    Asked::Answered(answer) => return answer,
+                    Asked::Again(again) if again.waited => return Err(AskError::Moved),
+                    Asked::Again(again) => {
+                        (target, request) = (again.target, again.request);
+                        look_again = Instant::now() + LOOK_AGAIN;
+                    }
+                },
                 Way::There(_) => return Err(AskError::Moved),
                 Way::Nowhere => {}
             }
             tokio::select! {
                 _ = shards.changed() => {}
                 _ = placement.changed() => {}
-                () = tokio::time::sleep_until(give_up) => return Err(unavailable()),
+                () = tokio::time::sleep_until(look_again) => {}
+            }
+            if Instant::now() >= give_up {
+                return Err(unavailable());
             }
         }
     }

@@ -169,6 +169,10 @@ pub(crate) enum Hint {
     },
     /// What the cluster shares has changed.
     News(News),
+    /// A shard was let go by a node that was not asked for it.
+    Freed {
+        shard: ShardId,
+    },
 }
 
 wire_enum!(Hint {
@@ -179,6 +183,7 @@ wire_enum!(Hint {
         4 Took { 1 queue, 2 ticket },
         5 Refused { 1 shard, 2 queue, 3 run, 4 task, 5 why },
         6 Credit { 1 shard, 2 queue, 3 free },
+        8 Freed { 1 shard },
     }
 });
 

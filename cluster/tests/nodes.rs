@@ -13,10 +13,14 @@ use std::{
 
 use engine::{
     outcome::Reply,
-    trigger::{Signal, Trigger},
+    trigger::{AdmitUpdate, Signal, Trigger},
 };
+use membership::view::State;
 use perdure_cluster::router::{AskError, Router, RunTarget};
-use proto::ids::ShardId;
+use proto::{
+    ids::{NodeId, ShardId},
+    temporal::update::v1::{Meta, Request as UpdateRequest},
+};
 use stand::{
     begin,
     cluster::{Cluster, Doors, SHARDS},
@@ -278,5 +282,99 @@ async fn node_that_no_other_reaches_leaves_its_shards_to_them() {
     let lost = |failure: &&String| !failure.contains("unavailable");
     assert_eq!(failed.iter().find(lost), None, "of {done}");
     watched.check();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn task_that_only_memory_knows_is_completed_at_the_next_owner() {
+    let mut cluster = Cluster::start(&["a", "b"]).await;
+    cluster.settled().await;
+    let router = cluster.router("b").clone();
+    let mut ids = (0..).map(|n| format!("order-{n}")).filter(|id| {
+        let shard = router.map().shard(key(id).position());
+        **router.placement().shard_owner(shard) == *"a"
+    });
+    let mut in_hand = Vec::new();
+    for id in ids.by_ref().take(5) {
+        router.start(&key(&id), begin(&id)).await.expect("started");
+        let (run, first) = poll_by(&router, WAIT).await.expect("a task");
+        let done = complete_by(&router, &run, &first, vec![]).await;
+        assert!(matches!(done, Ok(Reply::WorkflowTaskCompleted(_))), "{done:?}");
+        let meta = Some(Meta {
+            update_id: "u".to_owned(),
+            ..Default::default()
+        });
+        let request = UpdateRequest {
+            meta,
+            ..Default::default()
+        };
+        let update = AdmitUpdate {
+            request,
+            ..Default::default()
+        };
+        let (asks, target) = (router.clone(), target(&id));
+        let updated = tokio::spawn(async move { asks.ask(&target, Trigger::Update(Box::new(update))).await });
+        let (run, task) = poll_by(&router, WAIT)
+            .await
+            .expect("a task that carries the update");
+        in_hand.push((run, task, updated));
+    }
+    cluster.drain("a").await;
+    for (run, task, updated) in in_hand {
+        let done = complete_by(&router, &run, &task, vec![]).await;
+        assert!(matches!(done, Ok(Reply::WorkflowTaskCompleted(_))), "{done:?}");
+        // The worker has said nothing of it.
+        let Ok(Reply::Update(update)) = updated.await.expect("no panic") else {
+            panic!("not answered")
+        };
+        assert!(update.outcome.is_some());
+    }
+    cluster.stop().await;
+}
+
+/// Somebody takes the lease of each shard and says nothing.
+async fn take_unseen(cluster: &Cluster, shards: impl Iterator<Item = u32>) {
+    let thief = NodeId {
+        name: "thief".into(),
+        generation: 1,
+    };
+    for shard in shards {
+        let taken = cluster.shards().acquire(ShardId(shard), &thief).await;
+        taken.expect("taken");
+    }
+}
+
+/// Waits until nodes of the cluster have all leases again.
+async fn taken_back(watched: &Watched, shards: u32) {
+    let stolen = |shard| watched.owner(ShardId(shard)).as_deref() == Some("thief");
+    while (0..shards).any(stolen) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_are_checked_when_the_view_changes() {
+    let store = MemoryStore::new();
+    let watched = Watched::new(store.clone());
+    let mut cluster = Cluster::start_on(store, Arc::new(watched.clone()), &["a", "b"]).await;
+    cluster.settled().await;
+    take_unseen(&cluster, 0..SHARDS).await;
+    cluster.set_state("b", State::Suspect);
+    // In this time one or two of them had their turn.
+    let back = tokio::time::timeout(Duration::from_secs(20), taken_back(&watched, SHARDS));
+    back.await.expect("all are missed at once");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_was_taken_unseen_is_missed_in_time() {
+    let store = MemoryStore::new();
+    let watched = Watched::new(store.clone());
+    let mut cluster = Cluster::empty(store, Arc::new(watched.clone()), 1);
+    cluster.add("a").await;
+    cluster.settled().await;
+    take_unseen(&cluster, 0..1).await;
+    // Nobody calls, and nothing comes or goes.
+    taken_back(&watched, 1).await;
     cluster.stop().await;
 }

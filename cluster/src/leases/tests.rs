@@ -17,6 +17,7 @@ fn placed(mine: impl IntoIterator<Item = u32>, others: &[&str]) -> Input {
     Input::Placed {
         mine: shards(mine),
         others: others.iter().map(|name| node(name)).collect(),
+        may_take: true,
     }
 }
 
@@ -195,7 +196,7 @@ fn a_shard_that_falls_again_and_again_waits_longer_each_time() {
     let mut now = START;
     let mut waits = Vec::new();
     for _ in 0..9 {
-        let mut out = tell(&mut leases, Input::Ended(ShardId(1)), now);
+        let mut out = tell(&mut leases, Input::Fell(ShardId(1)), now);
         let fell = now;
         while out.is_empty() {
             now = leases.next_deadline().expect("it is tried again");
@@ -207,7 +208,7 @@ fn a_shard_that_falls_again_and_again_waits_longer_each_time() {
     }
     assert_eq!(waits, [0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
     now = now + FALLS_FORGOTTEN + Duration::from_secs(1);
-    let out = tell(&mut leases, Input::Ended(ShardId(1)), now);
+    let out = tell(&mut leases, Input::Fell(ShardId(1)), now);
     assert_eq!(
         out,
         [Output::TakeUp(ShardId(1))],
@@ -219,9 +220,43 @@ fn a_shard_that_falls_again_and_again_waits_longer_each_time() {
 fn a_shard_that_falls_before_it_is_said_to_be_here_is_taken_up_again() {
     let mut leases = Leases::default();
     tell(&mut leases, placed([1], &[]), START);
-    assert_eq!(tell(&mut leases, Input::Ended(ShardId(1)), START), []);
+    assert_eq!(tell(&mut leases, Input::Fell(ShardId(1)), START), []);
     let out = tell(&mut leases, Input::TakenUp(ShardId(1)), START);
     assert_eq!(out, [Output::TakeUp(ShardId(1))]);
+}
+
+#[test]
+fn a_node_that_may_be_cut_off_keeps_what_it_has_and_takes_nothing() {
+    let mut leases = holder([1], &["b"]);
+    tell(&mut leases, placed([1, 2], &["b"]), START);
+    let cut_off = |mine: &[u32]| Input::Placed {
+        mine: shards(mine.iter().copied()),
+        others: BTreeSet::new(),
+        may_take: false,
+    };
+    assert_eq!(tell(&mut leases, cut_off(&[1, 2, 3]), START), []);
+    assert_eq!(
+        tell(&mut leases, Input::Fell(ShardId(1)), START),
+        [],
+        "another node may have it"
+    );
+    assert_eq!(leases.next_deadline(), Some(START + CHECK_PERIOD));
+    assert_eq!(leases.waiting().count(), 3);
+    let out = tell(&mut leases, placed([1, 2, 3], &[]), START);
+    assert_eq!(out, [1, 2, 3].map(|shard| Output::TakeUp(ShardId(shard))));
+}
+
+#[test]
+fn a_shard_that_is_released_comes_back_at_once_however_often() {
+    let mut leases = holder([1], &[]);
+    for _ in 0..9 {
+        let out = tell(&mut leases, Input::Release(ShardId(1)), START);
+        assert_eq!(out, [Output::GiveUp(ShardId(1))]);
+        let out = tell(&mut leases, Input::Ended(ShardId(1)), START);
+        assert_eq!(out, [Output::TakeUp(ShardId(1))]);
+        assert_eq!(tell(&mut leases, Input::Release(ShardId(1)), START), []);
+        tell(&mut leases, Input::TakenUp(ShardId(1)), START);
+    }
 }
 
 #[test]
@@ -358,6 +393,7 @@ impl Nodes {
         let input = Input::Placed {
             mine: shards(mine),
             others: others.collect(),
+            may_take: true,
         };
         self.tell(at, input);
     }
@@ -376,7 +412,7 @@ impl Nodes {
                     if !held.is_empty() && self.below(4) == 0 {
                         let shard = held[self.below(held.len())];
                         self.todo.retain(|todo| *todo != (at, Output::GiveUp(shard)));
-                        self.tell(at, Input::Ended(shard));
+                        self.tell(at, Input::Fell(shard));
                     }
                 }
                 _ => self.work(true),

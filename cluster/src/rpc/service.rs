@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use crate::{
+    keeper::Notice,
     queue::poll_here,
     router::{AskError, Router, now},
     rpc::{
@@ -102,7 +103,7 @@ async fn answer(router: &Router, call: Call) -> bytes::Bytes {
             }
             encode(&())
         }
-        Call::HandOver { shards, to } => encode(&router.hand_over(shards, &to).await),
+        Call::HandOver { shards, to } => encode(&router.hand_over(shards, to).await),
         Call::Operate { question } => encode(&router.operate_here(question).await),
     }
 }
@@ -139,6 +140,8 @@ pub(crate) fn take_hint(router: &Router, hint: Hint) {
             },
         ),
         Hint::Credit { shard, queue, free } => router.tell_here(shard, Input::Credit { queue, free }),
+        // A full mailbox loses it: the shard is asked for again by itself.
+        Hint::Freed { shard } => drop(router.0.keeper.try_send(Notice::Freed(shard))),
         // Nobody may listen yet: whoever begins to reads everything.
         Hint::News(news) => drop(router.0.news.send(news)),
     }

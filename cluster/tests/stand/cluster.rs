@@ -25,6 +25,7 @@ pub(crate) const SHARDS: u32 = 12;
 pub(crate) struct Cluster {
     pub(crate) store: MemoryStore,
     shards: Arc<dyn ShardStore>,
+    count: NonZeroU32,
     index: Arc<EmbeddedIndex>,
     nodes: BTreeMap<String, Node>,
     members: Vec<Member>,
@@ -66,19 +67,30 @@ impl Cluster {
 
     /// `shards` may watch over the store.
     pub(crate) async fn start_on(store: MemoryStore, shards: Arc<dyn ShardStore>, names: &[&str]) -> Self {
-        let mut cluster = Self {
+        let mut cluster = Self::empty(store, shards, SHARDS);
+        for name in names {
+            cluster.add(name).await;
+        }
+        cluster
+    }
+
+    /// A cluster of no nodes yet, with so many shards.
+    pub(crate) fn empty(store: MemoryStore, shards: Arc<dyn ShardStore>, count: u32) -> Self {
+        Self {
             store,
             shards,
+            count: NonZeroU32::new(count).expect("some"),
             index: Arc::new(EmbeddedIndex::in_memory().expect("index")),
             nodes: BTreeMap::new(),
             members: Vec::new(),
             version: 1,
             open: Arc::default(),
-        };
-        for name in names {
-            cluster.add(name).await;
         }
-        cluster
+    }
+
+    /// What the nodes store their shards in.
+    pub(crate) fn shards(&self) -> &dyn ShardStore {
+        &*self.shards
     }
 
     /// Starts a node, and tells the others.
@@ -97,7 +109,7 @@ impl Cluster {
             registry: Arc::new(self.store.clone()),
             visibility: self.index.clone(),
             config: Config {
-                shards: NonZeroU32::new(SHARDS).expect("some"),
+                shards: self.count,
                 ..Config::default()
             },
             namespaces: stand::namespaces(),

@@ -171,7 +171,12 @@ impl World {
         let others = view.members().iter().filter(|member| *member.name() != me);
         let others = others.map(|member| member.profile.id.clone()).collect();
         it.view = view;
-        self.tell_leases(node, LeasesInput::Placed { mine, others });
+        let placed = LeasesInput::Placed {
+            mine,
+            others,
+            may_take: true,
+        };
+        self.tell_leases(node, placed);
         self.move_queues(node);
         self.route_parked(node);
         self.leave_if_empty(node);
@@ -247,6 +252,12 @@ impl World {
             let kept = kept.into_iter().collect();
             self.tell_leases(node, LeasesInput::Answered { by, shards, kept });
         }
+    }
+
+    /// The shard works here no more, and nobody asked for that.
+    pub(crate) fn fell(&mut self, node: usize, shard: ShardId) {
+        self.tell_leases(node, LeasesInput::Fell(shard));
+        self.leave_if_empty(node);
     }
 
     /// The shard works here no more.

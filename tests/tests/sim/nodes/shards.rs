@@ -151,7 +151,7 @@ impl World {
                 Output::Stop(_) => {
                     // Whoever waits is told nothing: the connection may be gone as well.
                     self.drop_shard(node, shard);
-                    return self.ended(node, shard);
+                    return self.fell(node, shard);
                 }
                 Output::Drained => return self.drained(node, shard),
                 Output::Deliver { .. } => panic!("nothing here talks to another workflow"),
