@@ -5,6 +5,7 @@
 
 mod effects;
 mod missing;
+mod suspects;
 mod timers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use self::{effects::Effects, missing::Missing, timers::Timers};
+use self::{effects::Effects, missing::Missing, suspects::Suspects, timers::Timers};
 use crate::{
     config::{Config, Timing},
     envelope::{Dropped, Envelope, Kind},
@@ -89,6 +90,7 @@ pub struct Gossip {
     effects: Effects,
     timers: Timers,
     missing: Missing,
+    suspects: Suspects,
     stage: Stage,
     view: Arc<View>,
     timing: Timing,
@@ -138,6 +140,7 @@ impl Gossip {
             effects: Effects::default(),
             timers: Timers::default(),
             missing: Missing::new(&timing),
+            suspects: Suspects::new(timing.suspicion),
             stage: Stage::Member,
             view: Arc::new(View::solo(profile)),
             timing,
@@ -169,7 +172,7 @@ impl Gossip {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
         match self.stage {
-            Stage::Member => [self.timers.next(), self.missing.next()]
+            Stage::Member => [self.timers.next(), self.missing.next(), self.suspects.next()]
                 .into_iter()
                 .flatten()
                 .min(),
@@ -182,18 +185,6 @@ impl Gossip {
     #[must_use]
     pub fn view(&self) -> &Arc<View> {
         &self.view
-    }
-
-    /// Gives others more time if nobody called for a while: their answers may wait in the socket.
-    fn allow_for_stall(&mut self, now: Moment) {
-        let late = self
-            .timers
-            .next()
-            .map_or(Moment::ZERO, |next| now.saturating_sub(next));
-        if late > self.timing.probe_timeout {
-            self.timers.put_off(late);
-            self.metrics.stalls.inc();
-        }
     }
 
     fn datagram(&mut self, bytes: &[u8], now: Moment, out: &mut Vec<Output>) {
@@ -347,6 +338,7 @@ impl Gossip {
             self.check(result);
         }
         self.settle(now, out);
+        self.tell_suspects(now, out);
     }
 
     fn say_goodbye(&mut self, rounds: u32, next: Moment, now: Moment, out: &mut Vec<Output>) {

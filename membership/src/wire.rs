@@ -138,6 +138,28 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Writes a piece of news to whom it concerns: that it is suspected. The sender's incarnation is left at the first
+    /// one, which says nothing of the sender.
+    pub(crate) fn suspicion(
+        &mut self,
+        from: &Identity,
+        suspect: &Member<Identity>,
+    ) -> Result<Vec<u8>, WireError> {
+        let header = Header {
+            src: from.clone(),
+            src_incarnation: 0,
+            dst: suspect.id().clone(),
+            message: Message::Gossip,
+        };
+        let mut bytes = Vec::new();
+        self.encode_header(&header, &mut bytes)?;
+        bytes.put_u16(1);
+        self.encode_member(suspect, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
 impl Codec<Identity> for Wire {
     type Error = WireError;
 

@@ -106,6 +106,49 @@ fn two_find_each_other_with_all_that_they_say() {
 }
 
 #[test]
+fn a_suspect_whose_finder_has_died_is_told_and_refutes() {
+    let (mut a, mut b) = pair();
+    // Heard of a third one, which is not there any more.
+    let suspect = foca::Member::new(b.me().clone(), 0, foca::State::Suspect);
+    let mut finder = core(3);
+    let me = finder.foca.identity().clone();
+    let header = foca::Header {
+        src: me,
+        src_incarnation: 0,
+        dst: a.me().clone(),
+        message: foca::Message::Gossip,
+    };
+    let mut content = Vec::new();
+    foca::Codec::encode_header(&mut finder.wire, &header, &mut content).expect("encoded");
+    content.extend_from_slice(&[0, 1]);
+    foca::Codec::encode_member(&mut finder.wire, &suspect, &mut content).expect("encoded");
+    let heard = finder.envelope.seal(Kind::Swim, &content);
+    handle(&mut a, Input::Datagram(&heard), Moment::ZERO);
+    // It tells that to others until it is old news; all of it gets lost.
+    for _ in 0..limits::TRANSMISSIONS {
+        a.foca.gossip(&mut a.effects).expect("gossip");
+    }
+    a.effects.sends.clear();
+    let state = |a: &Gossip| a.view().member("node-2").map(|member| member.state);
+    assert_eq!(state(&a), Some(State::Suspect));
+    let mut now = Moment::ZERO;
+    while state(&a) == Some(State::Suspect) {
+        assert!(now < limits::SUSPICION * 2, "for ever");
+        now = [a.next_deadline(), b.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+            .expect("goes on");
+        for node in [1, 2] {
+            let core = if node == 1 { &mut a } else { &mut b };
+            let out = handle(core, Input::Tick, now);
+            talk(&mut a, &mut b, sent(&out), now);
+        }
+    }
+    assert_eq!(state(&a), Some(State::Alive));
+}
+
+#[test]
 fn leaving_is_told_and_taken_back() {
     let (mut a, mut b) = pair();
     for (leaving, state) in [(true, State::Leaving), (false, State::Alive)] {

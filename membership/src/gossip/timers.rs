@@ -9,7 +9,10 @@ use std::{
 
 use foca::Timer;
 
-use crate::{gossip::Moment, identity::Identity};
+use crate::{
+    gossip::{Gossip, Moment},
+    identity::Identity,
+};
 
 #[derive(Default)]
 pub(super) struct Timers {
@@ -101,6 +104,20 @@ impl Timers {
                 })
             })
             .collect();
+    }
+}
+
+impl Gossip {
+    /// Gives others more time if nobody called for a while: their answers may wait in the socket.
+    pub(super) fn allow_for_stall(&mut self, now: Moment) {
+        let late = self
+            .timers
+            .next()
+            .map_or(Moment::ZERO, |next| now.saturating_sub(next));
+        if late > self.timing.probe_timeout {
+            self.timers.put_off(late);
+            self.metrics.stalls.inc();
+        }
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use proto::ids::{NodeId, TaskKind};
+use proto::ids::TaskKind;
 
 use super::{
     network::Network,
-    node::Node,
     work::WORKFLOWS,
     world::{Event, World},
 };
@@ -18,13 +17,6 @@ const FAULTY: Duration = Duration::from_secs(90);
 /// How long healing may take. The longest way: a ticket is lost at the last moment, and its shard looks for lost
 /// tickets at growing intervals.
 const HEALED_WITHIN: Duration = Duration::from_secs(900);
-
-/// The lives that a node sees. Not how they do: a suspicion whose finder has died is refuted late or never, and
-/// moves nothing.
-fn lives(node: &Node) -> Vec<&NodeId> {
-    let members = node.view.members().iter();
-    members.map(|member| &member.profile.id).collect()
-}
 
 impl World {
     /// Runs the world to its end. Returns a digest of all that happened.
@@ -64,14 +56,12 @@ impl World {
         }
     }
 
-    /// All nodes see the same lives and the same ring, each shard is where it belongs and nowhere else, and all that was begun has ended.
+    /// All nodes see the same, each shard is where it belongs and nowhere else, and all that was begun has ended.
     fn is_done(&self) -> bool {
         let nodes: Vec<_> = self.seats.iter().filter_map(|seat| seat.node.as_ref()).collect();
         let agreed = nodes.len() == self.seats.len()
             && nodes.iter().all(|node| {
-                lives(node) == lives(nodes[0])
-                    && node.ring.fingerprint() == nodes[0].ring.fingerprint()
-                    && node.leases.is_settled()
+                node.view.fingerprint() == nodes[0].view.fingerprint() && node.leases.is_settled()
             });
         let placed = self.map.shards().all(|shard| {
             let holders = nodes.iter().filter(|node| node.held.contains_key(&shard));
