@@ -21,7 +21,6 @@ final class Counts {
                 if (Set.of(latency, total).stream().allMatch(name -> isThere(beans, name))) {
                     System.out.println(kind + ".count " + beans.getAttribute(latency, "Count"));
                     System.out.println(kind + ".us " + beans.getAttribute(total, "Count"));
-                    System.out.println(kind + ".p50_us " + beans.getAttribute(latency, "50thPercentile"));
                 }
             }
         }

@@ -11,9 +11,8 @@ const PROGRAM: &str = include_str!("Counts.java");
 pub struct Counts {
     /// Conditional writes.
     pub conditional: u64,
-    /// How long all of them took, and half of the latest ones at most.
+    /// How long all of them took.
     pub conditional_us: u64,
-    pub conditional_p50_us: f64,
     pub writes: u64,
     pub reads: u64,
 }
@@ -44,7 +43,6 @@ impl Counts {
         Some(Self {
             conditional: named("CASWrite.count")?.parse().ok()?,
             conditional_us: named("CASWrite.us")?.parse().ok()?,
-            conditional_p50_us: named("CASWrite.p50_us")?.parse().ok()?,
             writes: named("Write.count")?.parse().ok()?,
             reads: named("Read.count")?.parse().ok()?,
         })
@@ -56,7 +54,6 @@ impl Counts {
         Self {
             conditional: self.conditional - earlier.conditional,
             conditional_us: self.conditional_us - earlier.conditional_us,
-            conditional_p50_us: self.conditional_p50_us,
             writes: self.writes - earlier.writes,
             reads: self.reads - earlier.reads,
         }
@@ -69,11 +66,10 @@ mod tests {
 
     #[test]
     fn reads_what_the_program_prints() {
-        let text = "CASWrite.count 7\nCASWrite.us 900\nCASWrite.p50_us 39.5\nWrite.count 3\nWrite.us 4\nRead.count 5\n";
+        let text = "CASWrite.count 7\nCASWrite.us 900\nWrite.count 3\nWrite.us 4\nRead.count 5\n";
         let expected = Counts {
             conditional: 7,
             conditional_us: 900,
-            conditional_p50_us: 39.5,
             writes: 3,
             reads: 5,
         };
