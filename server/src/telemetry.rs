@@ -5,8 +5,9 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::cli::{LogFormat, LogLevel};
 
-/// What is heard only if `RUST_LOG` asks for it: each connection of the driver to Cassandra.
-const QUIET: &str = "scylla=error";
+/// What is heard only if `RUST_LOG` asks for it: each connection of the driver to Cassandra, and, as an error, each one
+/// that is refused while Cassandra is away. Whoever needs the store then says so.
+const QUIET: &str = "scylla=off";
 
 /// Starts logging to standard error; `RUST_LOG` narrows or widens it by module.
 pub fn start(level: LogLevel, format: LogFormat) {
@@ -58,6 +59,7 @@ mod tests {
         ] {
             assert_eq!(filter(level, None).max_level_hint(), Some(level));
         }
+        assert!(filter(LevelFilter::INFO, None).to_string().contains(QUIET));
         let narrowed = filter(LevelFilter::INFO, Some("perdure_server=warn"));
         assert_eq!(narrowed.max_level_hint(), Some(LevelFilter::WARN));
     }
