@@ -86,6 +86,7 @@ fn up(asked: &Asked) -> Result<Cluster, String> {
             nodes: asked.stores,
             ..launcher::Options::default()
         },
+        own_users: false,
     };
     Cluster::up(&options).map_err(|error| error.to_string())
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    cuts::{self, Cut},
     error::NodesError,
     node, page,
     ports::free_address,
@@ -23,6 +24,8 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 const KILL_MAX: Duration = Duration::from_secs(10);
 /// How often a process or page is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
+/// Below the first user of a node: no user of the machine should be near.
+const UID_FIRST: u32 = 61_000;
 /// What Cassandra's command line says and no other's.
 const STORE_MARK: &str = "org.apache.cassandra.service.CassandraDaemon";
 
@@ -37,6 +40,8 @@ pub struct Options {
     pub program: PathBuf,
     pub nodes: u32,
     pub store: launcher::Options,
+    /// Each node runs as a user of its own, which [`crate::cuts`] needs. Only root can do that.
+    pub own_users: bool,
 }
 
 /// A cluster whose processes end with this value, unless it is left alone.
@@ -81,6 +86,7 @@ impl Cluster {
                 },
                 nodes: Vec::new(),
                 named: 0,
+                own_users: options.own_users,
             },
             processes: Processes::default(),
             stores: Some(stores),
@@ -132,6 +138,17 @@ impl Cluster {
     /// Returns where the node's log is.
     pub fn log(&self, name: &str) -> Result<PathBuf, NodesError> {
         Ok(node::log(&self.folder, self.node(name)?))
+    }
+
+    /// Loses packets between a node and others, until [`Self::heal`].
+    pub fn cut(&self, name: &str, cut: Cut) -> Result<(), NodesError> {
+        let store = self.state.store.hosts.first().map_or(0, SocketAddr::port);
+        cuts::make(cut, self.node(name)?, &self.state.nodes, store)
+    }
+
+    /// Ends all cuts.
+    pub fn heal(&self) -> Result<(), NodesError> {
+        cuts::heal()
     }
 
     /// The store's nodes, to stall and stop; none if another process has started them.
@@ -233,7 +250,9 @@ impl Cluster {
     /// Gives a new node a name and a place.
     fn place(&mut self) -> Result<String, NodesError> {
         self.state.named += 1;
-        let node = node::place(format!("node-{}", self.state.named))?;
+        let number = self.state.named;
+        let uid = self.state.own_users.then_some(UID_FIRST + number);
+        let node = node::place(format!("node-{number}"), uid)?;
         let name = node.name.clone();
         self.state.nodes.push(node);
         self.save()?;

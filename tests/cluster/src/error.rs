@@ -37,6 +37,8 @@ pub enum NodesError {
     },
     #[error("set up the schema: {0}")]
     Schema(String),
+    #[error("cut nodes off: {0}")]
+    Cut(String),
     #[error("find a free port: all are taken")]
     NoPort,
 }

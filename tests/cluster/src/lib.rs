@@ -4,6 +4,7 @@
 //! go on with it. Knows no API of the server but its settings file and its health pages.
 
 pub mod cluster;
+pub mod cuts;
 pub mod error;
 pub mod page;
 pub mod ports;

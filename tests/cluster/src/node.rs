@@ -12,7 +12,7 @@ use std::{
 use crate::{error::NodesError, ports::free_address, state::Node};
 
 /// Finds free places for a node.
-pub(crate) fn place(name: String) -> Result<Node, NodesError> {
+pub(crate) fn place(name: String, uid: Option<u32>) -> Result<Node, NodesError> {
     Ok(Node {
         name,
         client: free_address()?,
@@ -20,6 +20,7 @@ pub(crate) fn place(name: String) -> Result<Node, NodesError> {
         rpc: free_address()?,
         gossip: free_address()?,
         pid: None,
+        uid,
     })
 }
 
@@ -117,14 +118,19 @@ pub(crate) fn spawn(cluster: &Path, node: &Node, program: &Path) -> Result<Child
     let open = || OpenOptions::new().create(true).append(true).open(&log);
     let output = open().map_err(NodesError::io("open a node's log"))?;
     let errors = open().map_err(NodesError::io("open a node's log"))?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(["server", "--config"])
         .arg(settings_file(cluster, node))
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors)
         // An interrupt at the terminal is not meant for it.
-        .process_group(0)
+        .process_group(0);
+    if let Some(uid) = node.uid {
+        command.uid(uid);
+    }
+    command
         .spawn()
         .map_err(NodesError::io(format!("start {}", program.display())))
 }
@@ -135,7 +141,7 @@ mod tests {
 
     #[test]
     fn settings_name_every_address_and_seed() {
-        let node = place("node-1".to_owned()).expect("free addresses");
+        let node = place("node-1".to_owned(), None).expect("free addresses");
         let store: SocketAddr = "127.0.0.2:9042".parse().expect("address");
         let text = settings(&node, &[store], &[node.gossip]);
         for wanted in [

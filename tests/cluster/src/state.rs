@@ -19,6 +19,9 @@ pub struct State {
     pub nodes: Vec<Node>,
     /// Nodes that there ever were: names are not given twice.
     pub named: u32,
+    /// Each node runs as a user of its own.
+    #[serde(default)]
+    pub own_users: bool,
 }
 
 /// The Cassandra nodes.
@@ -40,6 +43,9 @@ pub struct Node {
     pub gossip: SocketAddr,
     /// None once it was stopped.
     pub pid: Option<u32>,
+    /// The user that it runs as, if it has one of its own.
+    #[serde(default)]
+    pub uid: Option<u32>,
 }
 
 /// How a node is doing.

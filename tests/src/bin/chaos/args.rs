@@ -32,9 +32,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub stores: u8,
 
-    /// With --nodes: only these parts, of restart, add, kill and outage.
+    /// With --nodes: only these parts, of restart, add, kill, outage and partition. Only root can make partitions: they
+    /// are made if they are named.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<Part>,
+
+    /// Set by this program for itself: it runs in a network namespace of its own.
+    #[arg(long, hide = true)]
+    pub in_namespace: bool,
 
     /// Where Cassandra's jars are kept.
     #[arg(long, value_name = "DIR", default_value = "target")]
@@ -48,6 +53,7 @@ pub(crate) enum Part {
     Add,
     Kill,
     Outage,
+    Partition,
 }
 
 /// How much is done and how long anything may take.
@@ -99,6 +105,8 @@ pub(crate) struct ChurnScale {
     pub calm: Duration,
     /// Load between two things that happen.
     pub pause: Duration,
+    /// How long nodes are cut off, each time.
+    pub partition: Duration,
     /// How long the store is away, once stalled and once killed; zero leaves it alone.
     pub outage: Duration,
     /// From a kill, or from the store's return, until calls are answered again.
@@ -116,6 +124,7 @@ impl Args {
             kills: self.kills.unwrap_or(10),
             calm: Duration::from_secs(30),
             pause: Duration::from_secs(5),
+            partition: Duration::from_secs(20),
             outage: Duration::from_secs(60),
             recovery_max: Duration::from_secs(60),
             finish_max: Duration::from_secs(180),

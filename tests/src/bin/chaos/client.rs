@@ -139,6 +139,11 @@ impl Api {
         }
     }
 
+    /// A worker was told that what it was given to do is not known.
+    pub(crate) fn lost<Q>(&self, _request: &Q, status: &Status) {
+        self.ledger.lost(call_name::<Q>(), status.code());
+    }
+
     /// Whether the server answers a call.
     pub(crate) async fn answers(&self) -> bool {
         let mut service = self.service();

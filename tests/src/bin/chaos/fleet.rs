@@ -9,6 +9,7 @@ use std::{
 
 use nodes::{
     cluster::{Cluster, Options},
+    cuts::Cut,
     error::NodesError,
 };
 
@@ -24,6 +25,7 @@ impl Fleet {
         target: &Path,
         directory: &Path,
         scale: ChurnScale,
+        own_users: bool,
     ) -> Result<Self, String> {
         let options = Options {
             folder: directory.to_owned(),
@@ -37,6 +39,7 @@ impl Fleet {
                 durable: true,
                 ..launcher::Options::default()
             },
+            own_users,
         };
         let started = tokio::task::spawn_blocking(move || Cluster::up(&options)).await;
         let cluster = started.map_err(|error| error.to_string())?;
@@ -67,6 +70,15 @@ impl Fleet {
     pub(crate) async fn start(&self, name: &str) -> Result<(), String> {
         let name = name.to_owned();
         self.act(move |cluster| cluster.start(&name)).await
+    }
+
+    pub(crate) async fn cut(&self, name: &str, cut: Cut) -> Result<(), String> {
+        let name = name.to_owned();
+        self.act(move |cluster| cluster.cut(&name, cut)).await
+    }
+
+    pub(crate) async fn heal(&self) -> Result<(), String> {
+        self.act(|cluster| cluster.heal()).await
     }
 
     /// Adds a node; clients call it once it is ready.

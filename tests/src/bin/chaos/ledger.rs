@@ -29,6 +29,8 @@ pub(crate) struct Phase {
     pub failures: Codes,
     /// Other answers than OK that belong to the API.
     pub answers: Codes,
+    /// Those of them that say that work which a worker was given is not known.
+    pub lost: Codes,
     pub last_failure: Option<Instant>,
     pub last_answer: Option<Instant>,
     /// When the last call was answered that took longer than [`SLOW`].
@@ -95,6 +97,11 @@ impl Ledger {
         });
     }
 
+    /// The call was refused although its caller did nothing wrong.
+    pub(crate) fn lost(&self, call: &'static str, code: Code) {
+        self.change(|phase| *phase.lost.entry((call, format!("{code:?}"))).or_default() += 1);
+    }
+
     fn change(&self, change: impl FnOnce(&mut Phase)) {
         if let Some(phase) = self.phases().last_mut() {
             change(phase);
@@ -115,6 +122,7 @@ impl Phase {
             unsent: 0,
             failures: BTreeMap::new(),
             answers: BTreeMap::new(),
+            lost: BTreeMap::new(),
             last_failure: None,
             last_answer: None,
             last_slow: None,
@@ -124,6 +132,11 @@ impl Phase {
 
     pub(crate) fn failed(&self) -> u64 {
         self.failures.values().sum()
+    }
+
+    /// Calls that may not go wrong while nodes come and go in good order.
+    pub(crate) fn unexcused(&self) -> u64 {
+        self.failed() + self.lost.values().sum::<u64>()
     }
 
     /// A phase to add others to.
@@ -140,6 +153,9 @@ impl Phase {
         }
         for (key, count) in &other.answers {
             *self.answers.entry(key.clone()).or_default() += count;
+        }
+        for (key, count) in &other.lost {
+            *self.lost.entry(key.clone()).or_default() += count;
         }
         self.micros.extend(&other.micros);
     }
@@ -177,7 +193,11 @@ impl fmt::Display for Phase {
             self.quantile(0.99).as_secs_f64() * 1e3,
             self.quantile(1.0).as_secs_f64() * 1e3,
         )?;
-        for (what, codes) in [("failed", &self.failures), ("answered", &self.answers)] {
+        for (what, codes) in [
+            ("failed", &self.failures),
+            ("answered", &self.answers),
+            ("of these lost", &self.lost),
+        ] {
             for ((call, code), count) in codes {
                 write!(out, "\n    {what}: {call} {code} {count}")?;
             }

@@ -6,7 +6,8 @@
 //! directory that holds the server's data and log. A seed repeats the draws, not the machine's timing.
 //!
 //! With `--nodes` it runs a cluster on a real Cassandra: nodes are restarted, added and drained, and no call may
-//! fail; then they are killed, and the store is taken away, and calls may fail until others have taken over.
+//! fail; then they are killed, and the store is taken away, and calls may fail until others have taken over. Nodes that
+//! are cut off from others or from the store take a network namespace, which is made for that.
 
 #![expect(clippy::print_stdout, reason = "a program whose output is its report")]
 
@@ -22,6 +23,7 @@ mod kind;
 mod ledger;
 mod load;
 mod model;
+mod namespace;
 mod past;
 mod random;
 mod run;
@@ -38,11 +40,31 @@ use std::{
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{args::Args, run::Summary};
+use nodes::cuts;
+
+use crate::{
+    args::{Args, Part},
+    run::Summary,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if args.only.contains(&Part::Partition) {
+        let entered = if args.in_namespace {
+            cuts::prepare().map_err(|error| error.to_string()).map(|()| None)
+        } else {
+            namespace::enter().map(Some)
+        };
+        match entered {
+            Ok(None) => {}
+            Ok(Some(code)) => return code,
+            Err(error) => {
+                println!("partitions cannot be made: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     let seed = args.seed.unwrap_or_else(seed_of_clock);
     let directory = std::env::temp_dir().join(format!("perdure-chaos-{}-{seed}", std::process::id()));
     println!("seed {seed}");

@@ -126,12 +126,14 @@ impl Worker {
         let answer = self.api.call(&request, |mut service, request| async move {
             service.respond_workflow_task_completed(request).await
         });
-        // Not found: the task timed out, or an earlier attempt of this call was taken. Invalid: new events came
-        // before the end that was decided; the task comes again.
+        // Invalid: new events came before the end that was decided; the task comes again.
         let unhandled = |status: &Status| status.message().contains("UnhandledCommand");
         let answer = match answer.await {
             Err(status) if status.code() == Code::InvalidArgument && unhandled(&status) => return None,
-            answer => self.expected("answer workflow task", answer, &[Code::NotFound])?,
+            answer => {
+                self.count_lost(&request, kind, &answer);
+                self.expected("answer workflow task", answer, &[Code::NotFound])?
+            }
         };
         if counts {
             let acknowledged = (execution.run_id, task.started_event_id);
@@ -192,7 +194,9 @@ impl Worker {
         let answer = self.api.call(&request, |mut service, request| async move {
             service.respond_activity_task_completed(request).await
         });
-        let answer = self.expected("answer activity task", answer.await, &[Code::NotFound]);
+        let answer = answer.await;
+        self.count_lost(&request, kind, &answer);
+        let answer = self.expected("answer activity task", answer, &[Code::NotFound]);
         if answer.is_some() {
             self.model.note(&execution.workflow_id, kind, |record| {
                 if let Some(sent) = record.results.get_mut(&result) {
@@ -214,6 +218,18 @@ impl Worker {
             service.respond_activity_task_failed(request).await
         });
         self.expected("fail activity task", answer.await, &[Code::NotFound]);
+    }
+
+    /// Not found: the task timed out, its owner died with it in memory, or an earlier attempt of this call was taken.
+    /// While nodes come and go in good order nothing of that happens; only a workflow that somebody else has ended
+    /// has no tasks any more.
+    fn count_lost<Q, A>(&self, request: &Q, kind: Kind, answer: &Result<A, Status>) {
+        if let Err(status) = answer
+            && status.code() == Code::NotFound
+            && kind != Kind::Terminated
+        {
+            self.api.lost(request, status);
+        }
     }
 
     /// The answer; an error that is not among the allowed ones is a violation.

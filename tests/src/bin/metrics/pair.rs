@@ -36,6 +36,7 @@ impl Stage {
             program: program.to_owned(),
             nodes: 2,
             store: launcher::Options::default(),
+            own_users: false,
         };
         let started = tokio::task::spawn_blocking(move || Cluster::up(&options)).await;
         let cluster = started.map_err(|error| error.to_string())?;
