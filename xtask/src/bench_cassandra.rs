@@ -63,6 +63,7 @@ pub(crate) fn bench(args: &[String]) -> Result<(), String> {
         program: server,
         nodes: 1,
         store: launcher::Options::default(),
+        own_users: false,
     };
     let cluster = Cluster::up(&options).map_err(|error| error.to_string())?;
     let measured = Bench::of(&cluster, load, folder, seconds).and_then(|bench| bench.all());

@@ -47,6 +47,7 @@ fn server() -> Result<(), String> {
         program: server_binary(),
         nodes: 3,
         store: launcher::Options::default(),
+        own_users: false,
     };
     let cluster = Cluster::up(&options).map_err(|error| error.to_string())?;
     schema_update(&cluster)?;
