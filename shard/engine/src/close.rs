@@ -143,16 +143,28 @@ impl Tx<'_> {
             return;
         }
         if self.buffers_too_much() {
-            self.end_task(TaskEnd::Failed {
-                cause: WorkflowTaskFailedCause::ForceCloseCommand,
-                failure: None,
-                identity: SERVER_IDENTITY.to_owned(),
-            });
+            self.end_full_task();
         }
         // What is asked for is looked at before; an answer from elsewhere is not refused.
         if outgrown::has_too_many_events(self.run, self.ctx.limits, 0) {
             self.terminate(server_terminate(outgrown::TOO_MANY_EVENTS));
         }
+    }
+
+    /// Fails the task that holds back too much. What it held back comes between it and the next attempt, which counts
+    /// on all the same.
+    fn end_full_task(&mut self) {
+        let attempt = self.state().task.as_ref().map_or(1, |task| task.attempt.max(1));
+        let was_sticky = self.state().sticky.is_some();
+        self.drop_task(TaskEnd::Failed {
+            cause: WorkflowTaskFailedCause::ForceCloseCommand,
+            failure: None,
+            identity: SERVER_IDENTITY.to_owned(),
+        });
+        if !was_sticky {
+            self.note(|state| state.task_attempt = attempt + 1);
+        }
+        self.ensure_task();
     }
 
     fn buffers_too_much(&self) -> bool {

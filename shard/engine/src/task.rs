@@ -37,6 +37,8 @@ const SPECULATIVE_WAIT: Duration = Duration::from_secs(5);
 /// From the attempt after this one on, attempts are spaced out by a longer time-out.
 const EAGER_ATTEMPTS: i32 = 3;
 const BACKOFF_FIRST: Duration = Duration::from_secs(5);
+/// How much of that longer time is random, as one part of so many, so that runs that fail together part.
+const JITTER_PART: u32 = 5;
 /// Updates at which a run is told to continue as new, of the total that it may have, in percent.
 const SUGGEST_UPDATES_PERCENT: usize = 90;
 
@@ -87,16 +89,17 @@ impl Tx<'_> {
         self.effect(Effect::Ready(ready));
     }
 
-    fn next_task(&self, transient: bool) -> WorkflowTask {
+    fn next_task(&mut self, transient: bool) -> WorkflowTask {
+        let attempt = self.state().task_attempt.max(1);
+        let timeout = self.attempt_timeout(attempt);
         let state = self.state();
-        let attempt = state.task_attempt.max(1);
         let sticky = state.sticky.as_ref();
         WorkflowTask {
             scheduled_event_id: state.next_event_id,
             attempt,
             scheduled_time: self.now(),
             original_scheduled_time: self.now(),
-            timeout: attempt_timeout(state.task_timeout, attempt, self.ctx.limits.task_retry_max),
+            timeout,
             queue: sticky.map_or_else(|| state.task_queue.clone(), |sticky| sticky.queue.clone()),
             sticky: sticky.is_some(),
             schedule_to_start_deadline: sticky.map_or(0, |sticky| {
@@ -105,6 +108,19 @@ impl Tx<'_> {
             transient,
             ..Default::default()
         }
+    }
+
+    /// Returns the start-to-close time-out of an attempt: late attempts are spaced out by a longer one, since a
+    /// failed attempt is tried again only when it times out (reference 2.4).
+    fn attempt_timeout(&mut self, attempt: i32) -> i64 {
+        let timeout = self.state().task_timeout;
+        if attempt <= EAGER_ATTEMPTS {
+            return timeout;
+        }
+        let backoff = attempt_backoff(attempt, self.ctx.limits.task_retry_max);
+        let random = backoff / JITTER_PART;
+        let drawn = random.mul_f64(1.0 - self.draw_share());
+        timeout.saturating_add(crate::state::nanos(backoff - drawn))
     }
 
     fn place_task(&mut self, task: WorkflowTask) {
@@ -346,9 +362,12 @@ impl Run {
         }
     }
 
-    /// Returns the events of a task that are not in history, as a worker is shown them.
+    /// Returns the events of a task that are not in history, as a worker is shown them. Where other events have taken
+    /// their ids the task gets events of its own when it starts.
     pub(crate) fn transient_events(&self) -> Vec<HistoryEvent> {
-        let Some(task) = self.state.task.as_ref().filter(|task| task.transient) else {
+        let next = self.state.next_event_id;
+        let task = self.state.task.as_ref();
+        let Some(task) = task.filter(|task| task.transient && task.scheduled_event_id == next) else {
             return Vec::new();
         };
         let event = |event_id, at: i64, kind: EventType, attributes| HistoryEvent {
@@ -460,15 +479,10 @@ fn end_attributes(task: &WorkflowTask, end: TaskEnd) -> Attributes {
     }
 }
 
-/// Returns the start-to-close time-out of an attempt: late attempts are spaced out by a longer one, since a
-/// failed attempt is tried again only when it times out (reference 2.4).
-fn attempt_timeout(timeout: i64, attempt: i32, max: Duration) -> i64 {
-    if attempt <= EAGER_ATTEMPTS {
-        return timeout;
-    }
+/// Returns by how much a late attempt's time-out is longer than usual, at most.
+fn attempt_backoff(attempt: i32, max: Duration) -> Duration {
     let doublings = u32::try_from(attempt - EAGER_ATTEMPTS - 1).unwrap_or(0).min(16);
-    let backoff = BACKOFF_FIRST.saturating_mul(1 << doublings).min(max);
-    timeout.saturating_add(crate::state::nanos(backoff))
+    BACKOFF_FIRST.saturating_mul(1 << doublings).min(max)
 }
 
 fn update_message(id: &str, request: &UpdateRequest, started_event_id: i64) -> ProtocolMessage {

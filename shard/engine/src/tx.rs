@@ -87,6 +87,12 @@ impl<'a> Tx<'a> {
         RunId::at(self.ctx.now, random).to_string()
     }
 
+    /// Draws a number from zero on, below one.
+    pub(crate) fn draw_share(&mut self) -> f64 {
+        let [a, b, ..] = self.draw();
+        f64::from(u16::from_be_bytes([a, b])) / f64::from(u32::from(u16::MAX) + 1)
+    }
+
     fn draw(&mut self) -> [u8; 16] {
         let random = derive(self.ctx.seed, self.draws);
         self.draws += 1;
