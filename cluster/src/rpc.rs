@@ -42,6 +42,7 @@ pub(crate) fn is_repeatable(request: &Request) -> bool {
             | Trigger::PollUpdate { .. }
             | Trigger::Query { .. }
             | Trigger::ResetSticky
+            | Trigger::ChangeOptions(_)
             | Trigger::Heartbeat { .. } => true,
             // The run remembers the update's id.
             Trigger::Update(_) => true,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-use crate::{error::Error, limits, versions};
+use crate::{config::Waits, error::Error, limits, versions};
 
 /// The feature that makes a client follow a chain of runs by itself.
 const FOLLOWS_NEXT_RUN_ID: &str = "follows-next-run-id";
@@ -18,6 +18,7 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// When the client gives up, if it said so.
     pub(crate) deadline: Option<Instant>,
+    waits: Waits,
     client_name: String,
     client_version: String,
     supported_servers: String,
@@ -25,7 +26,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(metadata: &MetadataMap) -> Self {
+    pub(crate) fn new(metadata: &MetadataMap, waits: Waits) -> Self {
         let started = Instant::now();
         let text = |name| {
             metadata
@@ -37,6 +38,7 @@ impl Call {
         let features = text("supported-features");
         Self {
             started,
+            waits,
             deadline: parse_timeout(&text("grpc-timeout")).and_then(|timeout| started.checked_add(timeout)),
             client_name: text("client-name"),
             client_version: text("client-version"),
@@ -67,12 +69,17 @@ impl Call {
                 "Context timeout is too short.".to_owned(),
             ));
         }
-        Ok((deadline - limits::DEADLINE_BUFFER).min(self.started + limits::POLL_MAX))
+        Ok((deadline - limits::DEADLINE_BUFFER).min(self.started + self.waits.poll_max))
+    }
+
+    /// Returns until when the server lets a call wait for news.
+    pub(crate) fn news_limit(&self) -> Instant {
+        self.started + self.waits.news_max
     }
 
     /// Returns until when a call that asked for news may wait before it is answered without.
     pub(crate) fn news_deadline(&self) -> Instant {
-        let longest = self.started + limits::NEWS_WAIT_MAX;
+        let longest = self.news_limit();
         self.deadline.map_or(longest, |deadline| {
             let early = deadline.checked_sub(limits::DEADLINE_BUFFER).unwrap_or(deadline);
             early.max(self.started).min(longest)
@@ -108,7 +115,7 @@ mod tests {
         if let Ok(value) = timeout.parse() {
             metadata.insert("grpc-timeout", value);
         }
-        Call::new(&metadata)
+        Call::new(&metadata, Waits::default())
     }
 
     #[test]
@@ -148,6 +155,18 @@ mod tests {
             ))
         );
         assert_eq!(waits(""), Err(Error::invalid("Context timeout is not set.")));
+    }
+
+    #[test]
+    fn waits_are_as_long_as_is_set() {
+        let mut call = call("90S");
+        call.waits = Waits {
+            poll_max: Duration::from_secs(3),
+            news_max: Duration::from_secs(2),
+        };
+        let after = |deadline: Instant| deadline.duration_since(call.started).as_secs();
+        assert_eq!(call.poll_deadline().map(after), Ok(3));
+        assert_eq!(after(call.news_deadline()), 2);
     }
 
     #[test]

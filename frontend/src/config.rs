@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use matching::config::{human_duration, read_duration};
 use serde::Deserialize;
-use storage::visibility::limits::AttributeLimits;
+use storage::visibility::limits::{AttributeLimits, PAGE_SIZE_MAX};
 
 use crate::limits;
 
@@ -31,11 +31,38 @@ pub struct Config {
     /// What requests may carry; set by the names of dynamic settings only.
     #[serde(skip)]
     pub sizes: Sizes,
+    /// How long calls may wait; set by the names of dynamic settings only.
+    #[serde(skip)]
+    pub waits: Waits,
 }
 
-/// What requests may carry, and what is meant where they say nothing.
+/// How long a call waits for what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// A poll for a task (`matching.longPollExpirationInterval`).
+    pub poll_max: Duration,
+    /// A reader of history or of an update (`history.longPollExpirationInterval`).
+    pub news_max: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            poll_max: limits::POLL_MAX,
+            news_max: limits::NEWS_WAIT_MAX,
+        }
+    }
+}
+
+/// What requests may carry, what answers may, and what is meant where requests say nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
+    /// Names, ids, identities and request ids (`limit.maxIDLength`).
+    pub id_bytes_max: usize,
+    /// Transactions on one page of history if the reader does not say (`frontend.historyMaxPageSize`).
+    pub history_page_default: usize,
+    /// Runs on one page of a list (`frontend.visibilityMaxPageSize`).
+    pub list_page_max: usize,
     /// One blob of payloads (`limit.blobSize.error`).
     pub blob_bytes_max: usize,
     /// A memo (`limit.memoSize.error`).
@@ -49,6 +76,9 @@ pub struct Sizes {
 impl Default for Sizes {
     fn default() -> Self {
         Self {
+            id_bytes_max: limits::ID_BYTES_MAX,
+            history_page_default: limits::HISTORY_PAGE_NODES_MAX,
+            list_page_max: PAGE_SIZE_MAX,
             blob_bytes_max: limits::BLOB_BYTES_MAX,
             memo_bytes_max: limits::MEMO_BYTES_MAX,
             attributes: AttributeLimits::default(),
@@ -68,6 +98,7 @@ impl Default for Config {
             connections_max: NonZeroU32::new(limits::CONNECTIONS_MAX).unwrap_or(NonZeroU32::MAX),
             connection_age_max: limits::CONNECTION_AGE_MAX,
             sizes: Sizes::default(),
+            waits: Waits::default(),
         }
     }
 }
@@ -90,10 +121,15 @@ impl Config {
             wanted,
             value: value.to_owned(),
         };
-        let number = || value.parse().map_err(|_| invalid("a whole number above zero"));
+        let number = || {
+            value
+                .parse::<NonZeroU32>()
+                .map_err(|_| invalid("a whole number above zero"))
+        };
         let bytes = || value.parse().map_err(|_| invalid("a whole number"));
+        let page = |most: usize| Ok(number()?.get().try_into().unwrap_or(most).min(most));
         let span = || read_duration(value).ok_or_else(|| invalid("a number and ms, s, m or h"));
-        let sizes = &mut self.sizes;
+        let (sizes, waits) = (&mut self.sizes, &mut self.waits);
         match key.to_ascii_lowercase().as_str() {
             "frontend.rps" => self.rps = Some(number()?),
             "frontend.namespacerps" => self.namespace_rps = Some(number()?),
@@ -103,6 +139,13 @@ impl Config {
             "frontend.searchattributesnumberofkeyslimit" => sizes.attributes.keys_max = bytes()?,
             "frontend.searchattributessizeofvaluelimit" => sizes.attributes.value_bytes_max = bytes()?,
             "frontend.searchattributestotalsizelimit" => sizes.attributes.total_bytes_max = bytes()?,
+            "frontend.historymaxpagesize" => {
+                sizes.history_page_default = page(limits::HISTORY_PAGE_NODES_MAX)?
+            }
+            "frontend.visibilitymaxpagesize" => sizes.list_page_max = page(PAGE_SIZE_MAX)?,
+            "matching.longpollexpirationinterval" => waits.poll_max = span()?,
+            "history.longpollexpirationinterval" => waits.news_max = span()?,
+            "limit.maxidlength" => sizes.id_bytes_max = bytes()?,
             "limit.blobsize.error" => sizes.blob_bytes_max = bytes()?,
             "limit.memosize.error" => sizes.memo_bytes_max = bytes()?,
             "history.defaultworkflowtasktimeout" => sizes.task_timeout_default = span()?,
@@ -127,6 +170,19 @@ mod tests {
         assert_eq!(config.set("frontend.keepAliveMaxConnectionAge", "90s"), Ok(true));
         assert_eq!(config.connection_age_max, Duration::from_secs(90));
         assert!(config.set("frontend.keepAliveMaxConnectionAge", "90").is_err());
+        assert_eq!(config.set("limit.maxIDLength", "50"), Ok(true));
+        assert_eq!(config.set("frontend.visibilityMaxPageSize", "20"), Ok(true));
+        assert_eq!(config.set("frontend.historyMaxPageSize", "1000"), Ok(true));
+        assert_eq!(config.set("matching.longPollExpirationInterval", "5s"), Ok(true));
+        assert_eq!(config.set("history.longPollExpirationInterval", "7s"), Ok(true));
+        let sizes = config.sizes;
+        assert_eq!((sizes.id_bytes_max, sizes.list_page_max), (50, 20));
+        assert_eq!(sizes.history_page_default, limits::HISTORY_PAGE_NODES_MAX);
+        let waits = Waits {
+            poll_max: Duration::from_secs(5),
+            news_max: Duration::from_secs(7),
+        };
+        assert_eq!(config.waits, waits);
         assert!(config.set("frontend.namespaceRPS", "0").is_err());
         assert_eq!(config.rps, NonZeroU32::new(7));
         assert_eq!(Some(config.namespace_waiting_calls_max), NonZeroU32::new(9));

@@ -25,7 +25,7 @@ use storage::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    config::Config,
+    config::{Config, Sizes},
     error::Error,
     limits,
     metrics::{Counted, Metrics},
@@ -166,6 +166,11 @@ impl Frontend {
         let namespace = self.namespaces.find(namespace).await?;
         crate::operator::add_search_attributes::add(self, &namespace, &typed).await?;
         Ok(())
+    }
+
+    /// What requests may carry.
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.options.calls.sizes
     }
 
     #[must_use]

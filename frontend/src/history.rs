@@ -11,7 +11,7 @@ use proto::{
 use storage::{batch::HistoryKey, shard::HistoryRange};
 
 pub(crate) use self::token::HistoryToken;
-use crate::{error::Error, frontend::Frontend, limits};
+use crate::{config::Sizes, error::Error, frontend::Frontend, limits};
 
 /// Some events of a history, dense and in order.
 #[derive(Debug, Default)]
@@ -108,9 +108,9 @@ pub(crate) fn decode(node: &Bytes) -> Result<Vec<HistoryEvent>, Error> {
 }
 
 /// Reads how many transactions a page may have.
-pub(crate) fn page_size(size: i32) -> usize {
+pub(crate) fn page_size(size: i32, sizes: &Sizes) -> usize {
     match usize::try_from(size) {
-        Ok(0) | Err(_) => limits::HISTORY_PAGE_NODES_MAX,
+        Ok(0) | Err(_) => sizes.history_page_default,
         Ok(size) => size.min(limits::HISTORY_PAGE_NODES_MAX),
     }
 }

@@ -240,7 +240,7 @@ impl Namespaces {
         if name.is_empty() {
             return Err(Error::invalid("Namespace is empty."));
         }
-        if name.len() > limits::ID_BYTES_MAX {
+        if name.len() > self.config.sizes.id_bytes_max {
             return Err(Error::invalid("Namespace length exceeds limit."));
         }
         let known = self.known().by_name.get(name).cloned();

@@ -3,6 +3,7 @@
 pub(crate) mod attributes;
 pub(crate) mod callbacks;
 pub(crate) mod links;
+pub(crate) mod options;
 pub(crate) mod priority;
 pub(crate) mod retry;
 pub(crate) mod start;
@@ -21,7 +22,7 @@ use proto::{
     },
 };
 
-use crate::{error::Error, limits, namespace::Namespace};
+use crate::{config::Sizes, error::Error, limits, namespace::Namespace};
 
 pub(crate) use cluster::router::RunTarget;
 
@@ -72,20 +73,20 @@ pub(crate) fn required(text: &str, message: &str) -> Result<(), Error> {
 }
 
 /// A text that is too long.
-pub(crate) fn short(text: &str, message: &str) -> Result<(), Error> {
-    if text.len() > limits::ID_BYTES_MAX {
+pub(crate) fn short(sizes: &Sizes, text: &str, message: &str) -> Result<(), Error> {
+    if text.len() > sizes.id_bytes_max {
         Err(Error::invalid(message))
     } else {
         Ok(())
     }
 }
 
-pub(crate) fn identity(identity: &str) -> Result<(), Error> {
-    short(identity, "Identity length exceeds limit.")
+pub(crate) fn identity(sizes: &Sizes, identity: &str) -> Result<(), Error> {
+    short(sizes, identity, "Identity length exceeds limit.")
 }
 
-pub(crate) fn request_id(request_id: &str) -> Result<(), Error> {
-    short(request_id, "RequestId length exceeds limit.")
+pub(crate) fn request_id(sizes: &Sizes, request_id: &str) -> Result<(), Error> {
+    short(sizes, request_id, "RequestId length exceeds limit.")
 }
 
 /// Payloads that are too large.
@@ -97,10 +98,10 @@ pub(crate) fn blob(namespace: &Namespace, payloads: Option<&Payloads>) -> Result
 }
 
 /// Reads the name of a queue that workflows may wait in.
-pub(crate) fn queue(queue: Option<TaskQueue>) -> Result<TaskQueue, Error> {
+pub(crate) fn queue(sizes: &Sizes, queue: Option<TaskQueue>) -> Result<TaskQueue, Error> {
     let queue = queue.ok_or_else(|| Error::invalid("taskQueue is not set"))?;
     required(&queue.name, "missing task queue name")?;
-    short(&queue.name, "taskQueue length exceeds limit")?;
+    short(sizes, &queue.name, "taskQueue length exceeds limit")?;
     if queue.name.starts_with(RESERVED_QUEUE_PREFIX) {
         let message = format!("task queue name cannot start with reserved prefix {RESERVED_QUEUE_PREFIX}");
         return Err(Error::InvalidArgument(message));
@@ -109,8 +110,8 @@ pub(crate) fn queue(queue: Option<TaskQueue>) -> Result<TaskQueue, Error> {
 }
 
 /// Reads a queue whose partitions are asked: only a sticky one stands for another.
-pub(crate) fn polled_queue(name: Option<TaskQueue>, kind: &str) -> Result<TaskQueue, Error> {
-    let queue = queue(name)?;
+pub(crate) fn polled_queue(sizes: &Sizes, name: Option<TaskQueue>, kind: &str) -> Result<TaskQueue, Error> {
+    let queue = queue(sizes, name)?;
     check_partition(&queue, kind)?;
     Ok(queue)
 }
@@ -130,8 +131,8 @@ pub(crate) fn check_partition(queue: &TaskQueue, kind: &str) -> Result<(), Error
 }
 
 /// Reads the name of a queue that a client may start workflows on.
-pub(crate) fn user_queue(name: Option<TaskQueue>) -> Result<String, Error> {
-    let queue = queue(name)?;
+pub(crate) fn user_queue(sizes: &Sizes, name: Option<TaskQueue>) -> Result<String, Error> {
+    let queue = queue(sizes, name)?;
     if queue.name == INTERNAL_QUEUE {
         return Err(Error::invalid(format!(
             "cannot use internal per-namespace task queue:{INTERNAL_QUEUE}"
@@ -220,7 +221,7 @@ mod tests {
             (queue_named("a/b ü\n\0"), "ok"),
         ];
         for (name, expected) in table {
-            assert_eq!(show(user_queue(name)), expected);
+            assert_eq!(show(user_queue(&Sizes::default(), name)), expected);
         }
     }
 

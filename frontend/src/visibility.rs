@@ -7,10 +7,7 @@ pub(crate) mod list_by_filter;
 pub(crate) mod search_attributes;
 
 use proto::temporal::workflow::v1::WorkflowExecutionInfo;
-use storage::visibility::{
-    limits,
-    query::{Division, ListQuery},
-};
+use storage::visibility::query::{Division, ListQuery};
 
 use crate::{error::Error, frontend::Frontend, namespace::Namespace, render::execution::listed};
 
@@ -33,9 +30,10 @@ async fn list(
     size: i32,
     token: Vec<u8>,
 ) -> Result<Listed, Error> {
+    let most = frontend.sizes().list_page_max;
     let size = match usize::try_from(size) {
-        Ok(0) | Err(_) => limits::PAGE_SIZE_MAX,
-        Ok(size) => size.min(limits::PAGE_SIZE_MAX),
+        Ok(0) | Err(_) => most,
+        Ok(size) => size.min(most),
     };
     let page = frontend
         .router

@@ -15,3 +15,4 @@ pub(crate) mod signal_with_start;
 pub(crate) mod start;
 pub(crate) mod terminate;
 pub(crate) mod update;
+pub(crate) mod update_options;

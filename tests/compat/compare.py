@@ -29,6 +29,9 @@ _RUN = [f"{_BIN}/python", f"{_HERE}/run.py"]
 # Scenarios that need servers of their own, and the dynamic settings of those.
 _SETTINGS = {
     "limits.*": {
+        "frontend.historyMaxPageSize": "3",
+        "frontend.visibilityMaxPageSize": "2",
+        "history.longPollExpirationInterval": "'\"2s\"'",
         "history.maxInFlightUpdates": "2",
         "history.maximumBufferedEventsBatch": "3",
         "history.maximumSignalsPerExecution": "6",
@@ -38,12 +41,14 @@ _SETTINGS = {
         "limit.historyCount.error": "60",
         "limit.historyCount.suggestContinueAsNew": "20",
         "limit.historySize.error": "70000",
+        "limit.maxIDLength": "200",
         "limit.memoSize.error": "20000",
         "limit.mutableStateSize.error": "30000",
         "limit.numPendingActivities.error": "2",
         "limit.numPendingCancelRequests.error": "2",
         "limit.numPendingChildExecutions.error": "2",
         "limit.numPendingSignals.error": "2",
+        "matching.longPollExpirationInterval": "'\"3s\"'",
     }
 }
 

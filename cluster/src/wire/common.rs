@@ -20,7 +20,7 @@ use proto::temporal::{
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     sdk::v1::{UserMetadata, WorkflowTaskCompletedMetadata},
     update::v1::{Outcome, Request as UpdateRequest},
-    workflow::v1::VersioningOverride,
+    workflow::v1::{VersioningOverride, WorkflowExecutionOptions},
     workflowservice::v1::DescribeWorkflowExecutionResponse,
 };
 
@@ -71,6 +71,7 @@ wire_messages!(
     WorkerDeploymentOptions,
     WorkerVersionCapabilities,
     WorkflowExecution,
+    WorkflowExecutionOptions,
     WorkflowQuery,
     WorkflowQueryResult,
     WorkflowTaskCompletedMetadata,

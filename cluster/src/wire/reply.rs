@@ -21,6 +21,7 @@ wire_enum!(Reply {
         14 Query,
         15 Description,
         16 Position,
+        18 Options,
     }
     fields {
         5 Signaled { 1 event_id, 2 request_id, 3 run_id, 4 started },

@@ -2,6 +2,7 @@
 
 use engine::{
     effect::{ChildClosed, DeliveryId},
+    options::{ChangeOptions, OptionParts},
     trigger::{
         ActivityRef, AdmitUpdate, BeginTask, CompleteWorkflowTask, ExternalFailure, FailActivity,
         FailWorkflowTask, OnConflict, RequestCancel, Reset, Signal, Start, StartWith, StartWorkflow, TaskRef,
@@ -32,6 +33,7 @@ wire_enum!(Trigger {
         2 RequestCancel,
         3 Terminate,
         6 Update,
+        12 ChangeOptions,
         20 BeginWorkflowTask,
         21 CompleteWorkflowTask,
         22 FailWorkflowTask,
@@ -199,4 +201,15 @@ wire_struct!(Reset {
     7 reapply_signals,
     8 reapply_updates,
     9 post_signals,
+    10 post_options,
+});
+
+wire_struct!(ChangeOptions { 1 parts, 2 versioning_override, 3 priority, 4 identity });
+
+wire_struct!(OptionParts {
+    1 versioning_override,
+    2 priority,
+    3 priority_key,
+    4 fairness_key,
+    5 fairness_weight,
 });

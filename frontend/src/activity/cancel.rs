@@ -46,7 +46,7 @@ async fn cancel(
     details: Option<Payloads>,
     identity: String,
 ) -> Result<(), Error> {
-    validate::identity(&identity)?;
+    validate::identity(frontend.sizes(), &identity)?;
     let trigger = Trigger::CancelActivity {
         activity: subject.activity,
         details,

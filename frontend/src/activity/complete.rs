@@ -46,7 +46,7 @@ async fn complete(
     result: Option<Payloads>,
     identity: String,
 ) -> Result<(), Error> {
-    validate::identity(&identity)?;
+    validate::identity(frontend.sizes(), &identity)?;
     let trigger = Trigger::CompleteActivity {
         activity: subject.activity,
         result,

@@ -67,7 +67,7 @@ fn check_kind(failure: Option<&Failure>) -> Result<(), Error> {
 }
 
 async fn fail(frontend: &Frontend, subject: Subject, failed: FailActivity) -> Result<Vec<Failure>, Error> {
-    validate::identity(&failed.identity)?;
+    validate::identity(frontend.sizes(), &failed.identity)?;
     match frontend
         .ask(&subject.target, Trigger::FailActivity(Box::new(failed)))
         .await?

@@ -74,7 +74,7 @@ macro_rules! service {
                     &self,
                     request: tonic::Request<api::$request>,
                 ) -> Result<tonic::Response<api::$response>, tonic::Status> {
-                    let call = Call::new(request.metadata());
+                    let call = Call::new(request.metadata(), self.0.options.calls.waits);
                     let request = request.into_inner();
                     let counted = self.0.count(request.operation(), request.namespace());
                     let answered = async {

@@ -61,6 +61,7 @@ super::answer::service! {
         list_task_queue_partitions(ListTaskQueuePartitionsRequest) -> ListTaskQueuePartitionsResponse = queue::list_partitions::handle, ListTaskQueuePartitions;
         update_workflow_execution(UpdateWorkflowExecutionRequest) -> UpdateWorkflowExecutionResponse = workflow::update::handle, UpdateWorkflowExecution;
         poll_workflow_execution_update(PollWorkflowExecutionUpdateRequest) -> PollWorkflowExecutionUpdateResponse = workflow::poll_update::handle, PollWorkflowExecutionUpdate;
+        update_workflow_execution_options(UpdateWorkflowExecutionOptionsRequest) -> UpdateWorkflowExecutionOptionsResponse = workflow::update_options::handle, UpdateWorkflowExecutionOptions;
         record_worker_heartbeat(RecordWorkerHeartbeatRequest) -> RecordWorkerHeartbeatResponse = worker::heartbeat_worker::handle, RecordWorkerHeartbeat;
         update_task_queue_config(UpdateTaskQueueConfigRequest) -> UpdateTaskQueueConfigResponse = queue::update_config::handle, UpdateTaskQueueConfig;
         list_workers(ListWorkersRequest) -> ListWorkersResponse = worker::list::handle, ListWorkers;
@@ -107,7 +108,6 @@ super::answer::service! {
         respond_nexus_task_completed(RespondNexusTaskCompletedRequest) -> RespondNexusTaskCompletedResponse, RespondNexusTaskCompleted;
         respond_nexus_task_failed(RespondNexusTaskFailedRequest) -> RespondNexusTaskFailedResponse, RespondNexusTaskFailed;
         update_activity_options(UpdateActivityOptionsRequest) -> UpdateActivityOptionsResponse, UpdateActivityOptions;
-        update_workflow_execution_options(UpdateWorkflowExecutionOptionsRequest) -> UpdateWorkflowExecutionOptionsResponse, UpdateWorkflowExecutionOptions;
         pause_activity(PauseActivityRequest) -> PauseActivityResponse, PauseActivity;
         unpause_activity(UnpauseActivityRequest) -> UnpauseActivityResponse, UnpauseActivity;
         reset_activity(ResetActivityRequest) -> ResetActivityResponse, ResetActivity;

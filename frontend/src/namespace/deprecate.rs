@@ -14,7 +14,7 @@ pub(crate) async fn handle(
     request: DeprecateNamespaceRequest,
 ) -> Result<DeprecateNamespaceResponse, Error> {
     let name = request.namespace;
-    check_name(&name)?;
+    check_name(frontend.sizes(), &name)?;
     let stored = frontend.namespaces.stored_by_name(&name).await?;
     let stored = stored.ok_or_else(|| Error::NamespaceNotFound(name.clone()))?;
     let id = stored

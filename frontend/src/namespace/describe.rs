@@ -12,7 +12,7 @@ pub(crate) async fn handle(
     let DescribeNamespaceRequest {
         namespace: name, id, ..
     } = request;
-    validate::short(&name, "Namespace length exceeds limit.")?;
+    validate::short(frontend.sizes(), &name, "Namespace length exceeds limit.")?;
     let namespaces = &frontend.namespaces;
     // Straight from the registry: a client that has just made a namespace asks here whether it is there.
     let stored = match (name.is_empty(), id.is_empty()) {

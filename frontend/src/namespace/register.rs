@@ -12,9 +12,10 @@ use proto::{
 use super::record::Record;
 use crate::{
     call::Call,
+    config::Sizes,
     error::Error,
     frontend::{Frontend, fresh_id},
-    limits, validate,
+    validate,
 };
 
 pub(crate) async fn handle(
@@ -22,7 +23,7 @@ pub(crate) async fn handle(
     _: &Call,
     request: RegisterNamespaceRequest,
 ) -> Result<RegisterNamespaceResponse, Error> {
-    check_name(&request.namespace)?;
+    check_name(frontend.sizes(), &request.namespace)?;
     let retention = validate::retention(request.workflow_execution_retention_period.as_ref())?;
     if request.is_global_namespace {
         return Err(Error::invalid(
@@ -51,11 +52,11 @@ pub(crate) async fn handle(
 }
 
 /// Refuses a name that no namespace may have.
-pub(super) fn check_name(name: &str) -> Result<(), Error> {
+pub(super) fn check_name(sizes: &Sizes, name: &str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::invalid("Namespace not set on request."));
     }
-    if name.len() > limits::ID_BYTES_MAX {
+    if name.len() > sizes.id_bytes_max {
         return Err(Error::invalid("Namespace length exceeds limit."));
     }
     Ok(())

@@ -21,7 +21,7 @@ pub(crate) async fn handle(
     request: UpdateNamespaceRequest,
 ) -> Result<UpdateNamespaceResponse, Error> {
     let name = request.namespace.clone();
-    check_name(&name)?;
+    check_name(frontend.sizes(), &name)?;
     let stored = frontend.namespaces.stored_by_name(&name).await?;
     let stored = stored.ok_or_else(|| Error::NamespaceNotFound(name.clone()))?;
     if let Some(replication) = &request.replication_config {

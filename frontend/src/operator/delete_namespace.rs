@@ -61,7 +61,7 @@ pub(crate) async fn handle(
 
 async fn find(frontend: &Frontend, request: &DeleteNamespaceRequest) -> Result<Stored, Error> {
     let (name, id) = (&request.namespace, &request.namespace_id);
-    validate::short(name, "Namespace length exceeds limit.")?;
+    validate::short(frontend.sizes(), name, "Namespace length exceeds limit.")?;
     let namespaces = &frontend.namespaces;
     let (stored, asked) = match (name.is_empty(), id.is_empty()) {
         (true, true) => return Err(Error::invalid("Namespace not set on request.")),

@@ -20,7 +20,7 @@ use proto::{
 };
 
 use super::settings;
-use crate::{call::Call, error::Error, frontend::Frontend, validate};
+use crate::{call::Call, config::Sizes, error::Error, frontend::Frontend, validate};
 
 /// What the API calls the version of workers without one.
 const UNVERSIONED: &str = "__unversioned__";
@@ -44,7 +44,7 @@ pub(crate) async fn handle(
     if request.api_mode() == DescribeTaskQueueMode::Enhanced {
         return enhanced(frontend, namespace.id, request).await;
     }
-    let (queue, is_root) = partition(request.task_queue.clone())?;
+    let (queue, is_root) = partition(frontend.sizes(), request.task_queue.clone())?;
     validate::check_partition(&queue, title(request.task_queue_type()))?;
     let sticky = queue.kind() == TaskQueueKind::Sticky;
     let versioning_info = (!sticky).then(unversioned);
@@ -103,7 +103,7 @@ async fn enhanced(
     } else {
         kinds
     };
-    let name = validate::queue(request.task_queue)?.name;
+    let name = validate::queue(frontend.sizes(), request.task_queue)?.name;
     let mut types_info = HashMap::new();
     for task_type in kinds {
         let view = view(frontend, namespace_id, kind(task_type), false, &name).await?;
@@ -137,12 +137,12 @@ fn settings_of(namespace_id: NamespaceId, request: &DescribeTaskQueueRequest, na
 }
 
 /// Reads a queue's name, or that of one of its partitions, and whether it is the first partition.
-fn partition(queue: Option<TaskQueue>) -> Result<(TaskQueue, bool), Error> {
+fn partition(sizes: &Sizes, queue: Option<TaskQueue>) -> Result<(TaskQueue, bool), Error> {
     let Some(rest) = queue
         .as_ref()
         .and_then(|queue| queue.name.strip_prefix(PARTITION_PREFIX))
     else {
-        return Ok((validate::queue(queue)?, true));
+        return Ok((validate::queue(sizes, queue)?, true));
     };
     let is_partition = rest.rsplit_once('/').is_some_and(|(name, number)| {
         !name.is_empty() && number.parse::<u32>().is_ok_and(|number| number > 0)

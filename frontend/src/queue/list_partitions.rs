@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     request: ListTaskQueuePartitionsRequest,
 ) -> Result<ListTaskQueuePartitionsResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
-    let queue = validate::polled_queue(request.task_queue, "Workflow")?;
+    let queue = validate::polled_queue(&namespace.sizes, request.task_queue, "Workflow")?;
     let partition = |kind| {
         let key = QueueKey {
             namespace_id: namespace.id,

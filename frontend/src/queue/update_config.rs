@@ -10,7 +10,7 @@ use proto::temporal::{
 };
 
 use super::settings;
-use crate::{call::Call, error::Error, frontend::Frontend, limits, validate};
+use crate::{call::Call, config::Sizes, error::Error, frontend::Frontend, limits, validate};
 
 pub(crate) async fn handle(
     frontend: &Frontend,
@@ -18,7 +18,7 @@ pub(crate) async fn handle(
     request: UpdateTaskQueueConfigRequest,
 ) -> Result<UpdateTaskQueueConfigResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
-    check(&request)?;
+    check(frontend.sizes(), &request)?;
     let key = settings::Key {
         namespace_id: namespace.id,
         task_type: request.task_queue_type(),
@@ -29,8 +29,8 @@ pub(crate) async fn handle(
     Ok(UpdateTaskQueueConfigResponse { config: Some(config) })
 }
 
-fn check(request: &UpdateTaskQueueConfigRequest) -> Result<(), Error> {
-    let max = limits::ID_BYTES_MAX;
+fn check(sizes: &Sizes, request: &UpdateTaskQueueConfigRequest) -> Result<(), Error> {
+    let max = sizes.id_bytes_max;
     let long = |field: &str| Error::invalid(format!("{field} field too long (max {max} characters)."));
     if request.task_queue.starts_with(validate::RESERVED_QUEUE_PREFIX) {
         let name = request.task_queue.rsplit_once('/').map_or("", |(name, _)| name);

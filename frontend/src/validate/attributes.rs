@@ -3,7 +3,10 @@
 use std::fmt;
 
 use proto::temporal::common::v1::SearchAttributes as ApiAttributes;
-use storage::visibility::{attributes::SearchAttributes, limits::AttributeLimits};
+use storage::visibility::{
+    attributes::{SearchAttributes, SystemAttribute},
+    limits::AttributeLimits,
+};
 
 use crate::{error::Error, namespace::Namespace};
 
@@ -11,20 +14,16 @@ use crate::{error::Error, namespace::Namespace};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
     Invalid(String),
+    /// The namespace has none of a name.
+    Unknown(String),
     /// In a workflow task it also ends the workflow.
     Size(String),
-}
-
-impl Problem {
-    pub(crate) fn is_size(&self) -> bool {
-        matches!(self, Self::Size(_))
-    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(message) | Self::Size(message) => f.write_str(message),
+            Self::Invalid(message) | Self::Unknown(message) | Self::Size(message) => f.write_str(message),
         }
     }
 }
@@ -50,9 +49,14 @@ pub(crate) fn find_problem(namespace: &Namespace, attributes: &ApiAttributes) ->
     };
     let is_size = SearchAttributes::parse(attributes, &namespace.schema, &unbounded).is_ok();
     let message = error.to_string();
+    let is_known = |name: &String| {
+        SystemAttribute::from_name(name).is_some() || namespace.schema.stored_type(name).is_some()
+    };
     Err(if is_size {
         Problem::Size(message)
-    } else {
+    } else if attributes.indexed_fields.keys().all(is_known) {
         Problem::Invalid(message)
+    } else {
+        Problem::Unknown(message)
     })
 }

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use prost::Message;
-use proto::{
-    temporal::{
-        common::v1::Memo,
-        enums::v1::{WorkflowIdConflictPolicy as Conflict, WorkflowIdReusePolicy as Reuse},
-    },
-    time::Timestamp,
+use proto::temporal::{
+    common::v1::Memo,
+    enums::v1::{WorkflowIdConflictPolicy as Conflict, WorkflowIdReusePolicy as Reuse},
 };
 
 use crate::{config::Sizes, error::Error, limits, namespace::Namespace, validate};
@@ -58,22 +55,9 @@ pub(crate) fn delay(delay: Option<&prost_types::Duration>, cron_schedule: &str) 
         ));
     }
     if !cron_schedule.is_empty() {
-        cron(cron_schedule)?;
+        engine::policy::cron::check(cron_schedule).map_err(Error::invalid)?;
     }
     timeout(delay, "WorkflowStartDelaySeconds")
-}
-
-/// Refuses a schedule that cannot be read, or that never comes.
-pub(crate) fn cron(schedule: &str) -> Result<(), Error> {
-    if engine::policy::cron::parse(schedule).is_err() {
-        return Err(Error::invalid("invalid CronSchedule."));
-    }
-    if engine::policy::cron::backoff(schedule, Timestamp::EPOCH, Timestamp::EPOCH).is_none() {
-        return Err(Error::invalid(
-            "invalid CronSchedule, no time can be found to satisfy the schedule",
-        ));
-    }
-    Ok(())
 }
 
 #[expect(
@@ -131,8 +115,8 @@ pub(crate) fn time_skipping(is_set: bool) -> Result<(), Error> {
 }
 
 /// A name that is too long, in the words of newer RPCs.
-pub(crate) fn bounded(text: &str, name: &str) -> Result<(), Error> {
-    let (max, length) = (limits::ID_BYTES_MAX, text.len());
+pub(crate) fn bounded(sizes: &Sizes, text: &str, name: &str) -> Result<(), Error> {
+    let (max, length) = (sizes.id_bytes_max, text.len());
     if length > max {
         return Err(Error::invalid(format!(
             "{name} exceeds maximum allowed length ({length}/{max})"

@@ -23,7 +23,9 @@ const SERVER_IDENTITY: &str = "history-service";
 /// Why a completed workflow task fails.
 pub(super) struct BadAttributes {
     cause: Cause,
-    problem: Problem,
+    message: String,
+    /// They are too large, which ends the workflow.
+    is_size: bool,
 }
 
 pub(super) fn check(namespace: &Namespace, commands: &[Command]) -> Result<(), BadAttributes> {
@@ -31,15 +33,47 @@ pub(super) fn check(namespace: &Namespace, commands: &[Command]) -> Result<(), B
         let Some((attributes, cause)) = command.attributes.as_ref().and_then(of_command) else {
             return Ok(());
         };
-        attributes::find_problem(namespace, attributes).map_err(|problem| BadAttributes {
-            cause: if problem.is_size() {
-                cause
-            } else {
-                Cause::BadSearchAttributes
+        attributes::find_problem(namespace, attributes).map_err(|problem| match problem {
+            Problem::Size(message) => BadAttributes {
+                cause,
+                message,
+                is_size: true,
             },
-            problem,
+            Problem::Invalid(message) => BadAttributes {
+                cause: Cause::BadSearchAttributes,
+                message: told_of(namespace, command, message),
+                is_size: false,
+            },
+            Problem::Unknown(message) => BadAttributes {
+                cause: Cause::BadSearchAttributes,
+                message,
+                is_size: false,
+            },
         })
     })
+}
+
+/// Says which run the attributes were meant for, where it is not the one that sends them.
+fn told_of(namespace: &Namespace, command: &Command, problem: String) -> String {
+    match command.attributes.as_ref() {
+        Some(Attributes::StartChildWorkflowExecutionCommandAttributes(a)) => {
+            let kind = a.workflow_type.as_ref().map_or("", |kind| &kind.name);
+            let (id, namespace) = (&a.workflow_id, namespace.name());
+            format!(
+                "invalid SearchAttributes on StartChildWorkflowCommand: {problem}. WorkflowId={id} \
+                 WorkflowType={kind} Namespace={namespace}"
+            )
+        }
+        Some(Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(a)) => {
+            let kind = a.workflow_type.as_ref().map_or("", |kind| &kind.name);
+            let queue = a.task_queue.as_ref().map_or("", |queue| &queue.name);
+            format!(
+                "invalid SearchAttributes on ContinueAsNewWorkflowExecutionCommand: {problem}. WorkflowType={kind} \
+                 TaskQueue=name:\"{queue}\"  kind:TASK_QUEUE_KIND_NORMAL"
+            )
+        }
+        Some(_) | None => problem,
+    }
 }
 
 /// Returns the command's search attributes, and the cause of the failure if they are too large.
@@ -61,8 +95,8 @@ fn of_command(attributes: &Attributes) -> Option<(&SearchAttributes, Cause)> {
 
 /// Fails the workflow task and returns what its worker is told.
 pub(super) async fn refuse(frontend: &Frontend, task: &Task, identity: String, bad: BadAttributes) -> Error {
-    let message = format!("{}: {}", cause_name(bad.cause), bad.problem);
-    let is_size = bad.problem.is_size();
+    let message = format!("{}: {}", cause_name(bad.cause), bad.message);
+    let is_size = bad.is_size;
     // From the second attempt on nothing is written: the task times out, which spaces the attempts out.
     if task.token.attempt <= 1 || is_size {
         let fail = FailWorkflowTask {

@@ -36,7 +36,7 @@ pub(crate) async fn handle(
     request: RespondWorkflowTaskCompletedRequest,
 ) -> Result<RespondWorkflowTaskCompletedResponse, Error> {
     let task = task_token::read(frontend, &request.namespace, &request.task_token).await?;
-    validate::identity(&request.identity)?;
+    validate::identity(frontend.sizes(), &request.identity)?;
     check(&task, &request)?;
     check_namespaces(frontend, task.namespace.name(), &request.commands).await?;
     if let Err(problem) = attribute_check::check(&task.namespace, &request.commands) {

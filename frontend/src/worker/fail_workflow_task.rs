@@ -18,7 +18,7 @@ pub(crate) async fn handle(
     request: RespondWorkflowTaskFailedRequest,
 ) -> Result<RespondWorkflowTaskFailedResponse, Error> {
     let task = task_token::read(frontend, &request.namespace, &request.task_token).await?;
-    validate::identity(&request.identity)?;
+    validate::identity(frontend.sizes(), &request.identity)?;
     let fail = FailWorkflowTask {
         task: task_ref(&task.token),
         cause: WorkflowTaskFailedCause::try_from(request.cause).unwrap_or_default(),

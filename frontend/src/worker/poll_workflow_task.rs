@@ -31,8 +31,8 @@ pub(crate) async fn handle(
 ) -> Result<PollWorkflowTaskQueueResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let deadline = call.poll_deadline()?;
-    validate::identity(&request.identity)?;
-    let queue = validate::polled_queue(request.task_queue, "Workflow")?;
+    validate::identity(&namespace.sizes, &request.identity)?;
+    let queue = validate::polled_queue(&namespace.sizes, request.task_queue, "Workflow")?;
     validate::worker_versions::capabilities(request.worker_version_capabilities.as_ref())?;
     validate::worker_versions::deployment(request.deployment_options.as_ref())?;
     let _waiting = namespace.wait(Waiting::WorkflowTask)?;

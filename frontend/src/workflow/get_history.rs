@@ -43,7 +43,7 @@ pub(crate) async fn handle(
     let wish = Wish {
         close_only: request.history_event_filter_type() == HistoryEventFilterType::CloseEvent,
         wait: request.wait_new_event,
-        page_size: history::page_size(request.maximum_page_size),
+        page_size: history::page_size(request.maximum_page_size, frontend.sizes()),
     };
     let _waiting = if wish.wait {
         Some(namespace.wait(Waiting::History)?)

@@ -44,7 +44,7 @@ pub(crate) async fn handle(
         token.next.min(position.next_event_id)
     });
     let run = target.workflow.run(run_id);
-    let size = history::page_size(request.maximum_page_size);
+    let size = history::page_size(request.maximum_page_size, frontend.sizes());
     let mut page = history::reverse_page(frontend, &run, to, size).await?;
     events::complete(&mut page.events, &namespace.schema);
     let next_page_token = if page.next < 1 {

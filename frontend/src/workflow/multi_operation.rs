@@ -19,7 +19,6 @@ use crate::{
     call::Call,
     error::Error,
     frontend::Frontend,
-    limits,
     namespace::{Namespace, Waiting},
     render::update as render,
     validate,
@@ -76,7 +75,7 @@ async fn execute(
         })),
     };
     let asked = frontend.start(key, both(update.wait));
-    let reply = match tokio::time::timeout_at(call.started + limits::NEWS_WAIT_MAX, asked).await {
+    let reply = match tokio::time::timeout_at(call.news_limit(), asked).await {
         Ok(reply) => reply?,
         // Sent again, under the same request and update ids, it tells how far it got.
         Err(_) => frontend.start(key, both(UpdateStage::Admitted)).await?,
@@ -156,7 +155,12 @@ fn parse_update(
             "WorkflowId is not consistent with previous operation(s).",
         ));
     }
-    update::parse(request.request, request.wait_policy, String::new())
+    update::parse(
+        &namespace.sizes,
+        request.request,
+        request.wait_policy,
+        String::new(),
+    )
 }
 
 fn start_failed(error: Error) -> Error {

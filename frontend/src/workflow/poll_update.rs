@@ -11,7 +11,6 @@ use crate::{
     call::Call,
     error::Error,
     frontend::Frontend,
-    limits,
     namespace::Waiting,
     render::update as render,
     validate::{self, RunTarget},
@@ -40,7 +39,7 @@ pub(crate) async fn handle(
     let wait = render::read_stage(request.wait_policy.map_or(0, |policy| policy.lifecycle_stage));
     let _waiting = namespace.wait(Waiting::Update)?;
     let asked = update::ask(frontend, &target, &reference.update_id, wait);
-    let status = match tokio::time::timeout_at(call.started + limits::NEWS_WAIT_MAX, asked).await {
+    let status = match tokio::time::timeout_at(call.news_limit(), asked).await {
         Ok(status) => status?,
         Err(_) => update::ask(frontend, &target, &reference.update_id, UpdateStage::Unspecified).await?,
     };

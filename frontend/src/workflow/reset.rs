@@ -2,6 +2,7 @@
 
 use cluster::router::AskError;
 use engine::{
+    options::ChangeOptions,
     outcome::{Position, Rejection, Reply},
     trigger::{Reset, Signal},
 };
@@ -12,13 +13,13 @@ use proto::temporal::{
     workflowservice::v1::{ResetWorkflowExecutionRequest, ResetWorkflowExecutionResponse},
 };
 
-use super::get_history_reverse::position;
+use super::{get_history_reverse::position, update_options::check_override};
 use crate::{
     call::Call,
     error::Error,
     frontend::{Frontend, fresh_id},
     history, limits,
-    validate::{self, RunTarget},
+    validate::{self, RunTarget, options},
 };
 
 pub(crate) async fn handle(
@@ -29,10 +30,16 @@ pub(crate) async fn handle(
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let target = validate::target(&namespace, request.workflow_execution.clone())?;
     validate::required(&request.request_id, "RequestId is not set on request.")?;
-    validate::request_id(&request.request_id)?;
-    let post_signals = post_signals(&request.post_reset_operations, &request.identity)?;
+    validate::request_id(&namespace.sizes, &request.request_id)?;
+    let after = after(
+        frontend,
+        &target,
+        request.post_reset_operations.clone(),
+        &request.identity,
+    )
+    .await?;
     for _ in 0..limits::RESET_ATTEMPTS_MAX {
-        let (target, reset) = gather(frontend, &target, &request, post_signals.clone()).await?;
+        let (target, reset) = gather(frontend, &target, &request, after.clone()).await?;
         match frontend.router.reset(&target, reset).await {
             Ok(Reply::Reset { run_id }) => return Ok(ResetWorkflowExecutionResponse { run_id }),
             Ok(_) => return Err(Error::unexpected_reply()),
@@ -51,7 +58,7 @@ async fn gather(
     frontend: &Frontend,
     target: &RunTarget,
     request: &ResetWorkflowExecutionRequest,
-    post_signals: Vec<Signal>,
+    after: After,
 ) -> Result<(RunTarget, Reset), Error> {
     let base = position(frontend, target).await?;
     check_point(request.workflow_task_finish_event_id, &base)?;
@@ -71,7 +78,8 @@ async fn gather(
         identity: request.identity.clone(),
         reapply_signals,
         reapply_updates,
-        post_signals,
+        post_signals: after.signals,
+        post_options: after.options,
     };
     Ok((target, reset))
 }
@@ -143,23 +151,43 @@ fn reapplied(request: &ResetWorkflowExecutionRequest) -> Result<(bool, bool), Er
     Ok((signals, updates))
 }
 
-fn post_signals(operations: &[PostResetOperation], identity: &str) -> Result<Vec<Signal>, Error> {
-    operations
-        .iter()
-        .map(|operation| match &operation.variant {
-            Some(Variant::SignalWorkflow(signal)) => Ok(Signal {
-                name: signal.signal_name.clone(),
-                input: signal.input.clone(),
-                header: signal.header.clone(),
-                links: signal.links.clone(),
+/// What happens to the new run before its first workflow task.
+#[derive(Clone, Default)]
+struct After {
+    signals: Vec<Signal>,
+    options: Vec<ChangeOptions>,
+}
+
+/// Reads what is to happen to the new run.
+async fn after(
+    frontend: &Frontend,
+    target: &RunTarget,
+    operations: Vec<PostResetOperation>,
+    identity: &str,
+) -> Result<After, Error> {
+    let mut after = After::default();
+    for operation in operations {
+        match operation.variant {
+            Some(Variant::SignalWorkflow(signal)) => after.signals.push(Signal {
+                name: signal.signal_name,
+                input: signal.input,
+                header: signal.header,
+                links: signal.links,
                 identity: identity.to_owned(),
                 request_id: fresh_id()?,
                 ..Default::default()
             }),
-            None => Err(Error::invalid("unsupported post reset operation: <nil>")),
-            Some(_) => Err(Error::Unimplemented(
-                "unsupported post reset operation".to_owned(),
-            )),
-        })
-        .collect()
+            Some(Variant::UpdateWorkflowOptions(update)) => {
+                let given = update.workflow_execution_options.unwrap_or_default();
+                validate::start::time_skipping(given.time_skipping_config.is_some())?;
+                check_override(frontend, target, given.versioning_override.as_ref()).await?;
+                let mask = options::required(update.update_mask)?;
+                options::check_paths(&mask, "error applying update_options")?;
+                // Nobody is named in the event, as the official server has it.
+                after.options.push(options::change(given, &mask, String::new())?);
+            }
+            None => return Err(Error::invalid("unsupported post reset operation: <nil>")),
+        }
+    }
+    Ok(after)
 }

@@ -19,8 +19,12 @@ pub(crate) async fn handle(
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let target = validate::target(&namespace, request.workflow_execution)?;
     validate::required(&request.signal_name, "SignalName is not set on request.")?;
-    validate::short(&request.signal_name, "SignalName length exceeds limit.")?;
-    validate::request_id(&request.request_id)?;
+    validate::short(
+        &namespace.sizes,
+        &request.signal_name,
+        "SignalName length exceeds limit.",
+    )?;
+    validate::request_id(&namespace.sizes, &request.request_id)?;
     validate::links::check(&request.links)?;
     validate::blob(&namespace, request.input.as_ref())?;
     let signal = Signal {

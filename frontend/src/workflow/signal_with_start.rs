@@ -13,6 +13,7 @@ use proto::temporal::{
 
 use crate::{
     call::Call,
+    config::Sizes,
     error::Error,
     frontend::{Frontend, id_or_fresh},
     namespace::Namespace,
@@ -62,10 +63,10 @@ fn parse(
     namespace: &Namespace,
     request: SignalWithStartWorkflowExecutionRequest,
 ) -> Result<(StartWorkflow, Signal), Error> {
-    check_names(&request)?;
+    check_names(&namespace.sizes, &request)?;
     let (reuse, conflict) = policies(&request)?;
     let workflow_type = request.workflow_type.unwrap_or_default().name;
-    let task_queue = validate::user_queue(request.task_queue)?;
+    let task_queue = validate::user_queue(&namespace.sizes, request.task_queue)?;
     let timeouts = start::timeouts(
         &namespace.sizes,
         request.workflow_execution_timeout.as_ref(),
@@ -122,18 +123,18 @@ fn parse(
     Ok((workflow, signal))
 }
 
-fn check_names(request: &SignalWithStartWorkflowExecutionRequest) -> Result<(), Error> {
+fn check_names(sizes: &Sizes, request: &SignalWithStartWorkflowExecutionRequest) -> Result<(), Error> {
     validate::required(&request.workflow_id, "WorkflowId is not set on request.")?;
-    start::bounded(&request.workflow_id, "WorkflowId")?;
+    start::bounded(sizes, &request.workflow_id, "WorkflowId")?;
     validate::required(&request.signal_name, "signal not set")?;
-    start::bounded(&request.signal_name, "signal name")?;
+    start::bounded(sizes, &request.signal_name, "signal name")?;
     let workflow_type = request
         .workflow_type
         .as_ref()
         .map_or("", |workflow_type| &workflow_type.name);
     validate::required(workflow_type, "workflow type not set")?;
-    start::bounded(workflow_type, "workflow type name")?;
-    start::bounded(&request.request_id, "Request ID")
+    start::bounded(sizes, workflow_type, "workflow type name")?;
+    start::bounded(sizes, &request.request_id, "Request ID")
 }
 
 fn policies(

@@ -52,7 +52,7 @@ pub(super) fn parse(
     request: StartWorkflowExecutionRequest,
 ) -> Result<StartWorkflow, Error> {
     validate::required(&request.workflow_id, "WorkflowId is not set on request.")?;
-    start::bounded(&request.workflow_id, "WorkflowId")?;
+    start::bounded(&namespace.sizes, &request.workflow_id, "WorkflowId")?;
     let retry_policy = validate::retry::policy(request.retry_policy)?;
     let timeouts = start::timeouts(
         &namespace.sizes,
@@ -61,11 +61,15 @@ pub(super) fn parse(
         request.workflow_task_timeout.as_ref(),
     )?;
     let start_delay = start::delay(request.workflow_start_delay.as_ref(), &request.cron_schedule)?;
-    validate::request_id(&request.request_id)?;
+    validate::request_id(&namespace.sizes, &request.request_id)?;
     let workflow_type = request.workflow_type.unwrap_or_default().name;
     validate::required(&workflow_type, "WorkflowType is not set on request.")?;
-    validate::short(&workflow_type, "WorkflowType length exceeds limit.")?;
-    let task_queue = validate::user_queue(request.task_queue)?;
+    validate::short(
+        &namespace.sizes,
+        &workflow_type,
+        "WorkflowType length exceeds limit.",
+    )?;
+    let task_queue = validate::user_queue(&namespace.sizes, request.task_queue)?;
     let (reuse, conflict) = start::policies(
         request.workflow_id_reuse_policy,
         request.workflow_id_conflict_policy,

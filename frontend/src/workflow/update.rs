@@ -11,9 +11,9 @@ use proto::temporal::{
 
 use crate::{
     call::Call,
+    config::Sizes,
     error::Error,
     frontend::{Frontend, fresh_id},
-    limits,
     namespace::Waiting,
     render::update as render,
     validate::{self, RunTarget},
@@ -27,6 +27,7 @@ pub(crate) async fn handle(
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let mut target = validate::target(&namespace, request.workflow_execution)?;
     let admit = parse(
+        frontend.sizes(),
         request.request,
         request.wait_policy,
         request.first_execution_run_id,
@@ -44,7 +45,7 @@ pub(crate) async fn handle(
         .unwrap_or_default();
     let request_id = admit.request.request_id.clone();
     let asked = frontend.ask(&target, Trigger::Update(Box::new(admit)));
-    let soft_deadline = call.started + limits::NEWS_WAIT_MAX;
+    let soft_deadline = call.news_limit();
     let status = match tokio::time::timeout_at(soft_deadline, asked).await {
         Ok(reply) => read(reply?)?,
         // Waited for long enough: the caller is told how far it got, and asks again.
@@ -60,6 +61,7 @@ pub(crate) async fn handle(
 
 /// Reads the update itself: what comes out of here can be admitted.
 pub(super) fn parse(
+    sizes: &Sizes,
     request: Option<UpdateRequest>,
     wait_policy: Option<WaitPolicy>,
     first_run_id: String,
@@ -68,7 +70,7 @@ pub(super) fn parse(
     let Some(meta) = &mut request.meta else {
         return Err(Error::invalid("Update meta is not set on request."));
     };
-    validate::short(&meta.update_id, "UpdateId length exceeds limit.")?;
+    validate::short(sizes, &meta.update_id, "UpdateId length exceeds limit.")?;
     if meta.update_id.is_empty() {
         meta.update_id = fresh_id()?;
     }

@@ -135,6 +135,7 @@ impl Run {
         state.search_attributes.clone_from(&a.search_attributes);
         state.priority.clone_from(&a.priority);
         state.versioning_override.clone_from(&a.versioning_override);
+        state.tells_versioning = a.versioning_override.is_some();
         state.last_completion_result.clone_from(&a.last_completion_result);
         state.reset_points.clone_from(&a.prev_auto_reset_points);
         state.user_metadata.clone_from(&event.user_metadata);

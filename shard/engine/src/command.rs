@@ -6,6 +6,7 @@ mod continue_as_new;
 mod external;
 mod marker;
 mod properties;
+pub(crate) mod spans;
 mod start_child;
 mod timer;
 
@@ -83,8 +84,12 @@ pub(crate) fn check_sequence(commands: &[Command]) -> Result<(), Rejection> {
     for (index, command) in commands.iter().enumerate() {
         let kind = command.command_type();
         if kind == CommandType::Unspecified {
+            let shown = match command.command_type {
+                0 => "Unspecified".to_owned(),
+                number => number.to_string(),
+            };
             return Err(Rejection::InvalidArgument(format!(
-                "Unknown command type: {kind:?}"
+                "unknown command type: {shown}"
             )));
         }
         if is_close(kind) && index + 1 != commands.len() {
@@ -133,7 +138,7 @@ pub(crate) fn check(run: &Run, ctx: &Context<'_>, command: &Command, seen: &mut 
         Attributes::ScheduleActivityTaskCommandAttributes(a) => activity::check_schedule(run, ctx, a, seen),
         Attributes::RequestCancelActivityTaskCommandAttributes(a) => activity::check_cancel(run, a, seen),
         Attributes::StartTimerCommandAttributes(a) => timer::check_start(run, ctx, a, seen),
-        Attributes::CancelTimerCommandAttributes(a) => timer::check_cancel(run, a, seen),
+        Attributes::CancelTimerCommandAttributes(a) => timer::check_cancel(run, ctx, a, seen),
         Attributes::RecordMarkerCommandAttributes(a) => marker::check(ctx, a),
         Attributes::UpsertWorkflowSearchAttributesCommandAttributes(a) => properties::check_search(a),
         Attributes::ModifyWorkflowPropertiesCommandAttributes(a) => properties::check_memo(run, ctx, a),
@@ -152,7 +157,7 @@ pub(crate) fn check(run: &Run, ctx: &Context<'_>, command: &Command, seen: &mut 
             if a.message_id.is_empty() {
                 return Err(Invalid::new(
                     WorkflowTaskFailedCause::BadUpdateWorkflowExecutionMessage,
-                    "ProtocolMessageCommand is missing message_id.",
+                    "MessageID is not set on ProtocolMessageCommand.",
                 ));
             }
             Ok(())

@@ -10,13 +10,15 @@ use proto::{
             WorkflowType,
         },
         enums::v1::{
-            EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind, WorkflowExecutionStatus,
+            EventType, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind, VersioningBehavior,
+            WorkflowExecutionStatus,
         },
         history::v1::{HistoryEvent, history_event::Attributes},
         taskqueue::v1::TaskQueue,
         workflow::v1::{
             PendingActivityInfo, PendingChildExecutionInfo, PendingWorkflowTaskInfo, RequestIdInfo,
             WorkflowExecutionConfig, WorkflowExecutionExtendedInfo, WorkflowExecutionInfo,
+            WorkflowExecutionVersioningInfo, versioning_override::Override,
         },
         workflowservice::v1::DescribeWorkflowExecutionResponse,
     },
@@ -179,10 +181,25 @@ fn info(run: &Run) -> WorkflowExecutionInfo {
         root_execution: Some(execution(&state.root_workflow_id, &state.root_run_id)),
         first_run_id: state.first_run_id.clone(),
         priority: state.priority.clone(),
+        versioning_info: state.tells_versioning.then(|| versioning_info(state)),
         most_recent_worker_version_stamp: (!state.last_build_id.is_empty()).then(|| WorkerVersionStamp {
             build_id: state.last_build_id.clone(),
             use_versioning: false,
         }),
+        ..Default::default()
+    }
+}
+
+/// Tells the override in its old form, too.
+fn versioning_info(state: &State) -> WorkflowExecutionVersioningInfo {
+    let versioning_override = state.versioning_override.clone().map(|mut given| {
+        if matches!(given.r#override, Some(Override::AutoUpgrade(true))) {
+            given.set_behavior(VersioningBehavior::AutoUpgrade);
+        }
+        given
+    });
+    WorkflowExecutionVersioningInfo {
+        versioning_override,
         ..Default::default()
     }
 }

@@ -9,6 +9,7 @@ pub mod effect;
 pub mod invariants;
 pub mod limits;
 pub mod metrics;
+pub mod options;
 pub mod outcome;
 pub mod run;
 pub mod state;

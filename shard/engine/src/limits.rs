@@ -6,6 +6,12 @@ use std::time::Duration;
 
 pub use dynamic::InvalidLimit;
 
+/// A longer span of time is taken for this one: a hundred years.
+pub(crate) const SPAN_MAX: prost_types::Duration = prost_types::Duration {
+    seconds: 100 * 365 * 24 * 60 * 60,
+    nanos: 0,
+};
+
 /// What a run may grow to, and what happens then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

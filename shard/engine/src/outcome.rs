@@ -10,6 +10,7 @@ use proto::temporal::{
     protocol::v1::Message as ProtocolMessage,
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     update::v1::Outcome,
+    workflow::v1::WorkflowExecutionOptions,
     workflowservice::v1::DescribeWorkflowExecutionResponse,
 };
 
@@ -84,6 +85,8 @@ pub enum Reply {
     Reset {
         run_id: String,
     },
+    /// The options that the run has.
+    Options(Box<WorkflowExecutionOptions>),
 }
 
 /// A workflow was started, or one that runs was used.

@@ -4,3 +4,4 @@ pub(crate) mod chain;
 pub mod cron;
 pub(crate) mod priority;
 pub(crate) mod retry;
+pub mod versioning;

@@ -20,6 +20,7 @@ use proto::{
 use crate::{
     close::{SERVER_IDENTITY, is_waiting, ready_activity},
     effect::Effect,
+    options,
     outcome::{NewRun, Rejection, Reply, Step},
     replay::replay,
     run::Run,
@@ -198,6 +199,9 @@ fn begin<'a>(
     reapply::reapply(&mut tx, request, tail, later);
     for signal in &request.post_signals {
         apply_signal(&mut tx, signal.clone());
+    }
+    for change in &request.post_options {
+        options::apply(&mut tx, change.clone());
     }
     tx.note(|state| state.task_attempt = 1);
     tx.ensure_task();

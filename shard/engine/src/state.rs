@@ -105,6 +105,9 @@ pub struct State {
     /// The started event tells a run time-out, be it zero.
     #[prost(bool, tag = "33")]
     pub tells_run_timeout: bool,
+    /// It has, or had, a versioning override.
+    #[prost(bool, tag = "34")]
+    pub tells_versioning: bool,
 
     // Requests seen.
     #[prost(string, tag = "35")]

@@ -16,7 +16,7 @@ pub(crate) use activity::ActivityDue;
 pub(crate) use signal::{apply_signal, check_signal};
 
 use crate::{
-    describe,
+    describe, options,
     outcome::{Rejection, Reply, Step},
     query,
     run::Run,
@@ -39,6 +39,7 @@ pub fn step(run: &mut Run, trigger: Trigger, ctx: &Context<'_>) -> Result<Step, 
         Trigger::Update(request) => update::admit(Tx::new(run, ctx), *request),
         Trigger::PollUpdate { update_id, wait } => update::poll(Tx::new(run, ctx), &update_id, wait),
         Trigger::Describe => Ok(read(Reply::Description(Box::new(describe::describe(run, ctx))))),
+        Trigger::ChangeOptions(change) => options::change(Tx::new(run, ctx), *change),
         Trigger::Position { .. } => Ok(read(Reply::Position(Box::new(describe::position(run))))),
         Trigger::ResetSticky => Ok(reset_sticky(Tx::new(run, ctx))),
         Trigger::StickyUnavailable {

@@ -26,6 +26,7 @@ use proto::{
 
 use crate::{
     effect::{ChildClosed, Waiter},
+    options::ChangeOptions,
     outcome::UpdateStage,
     state::Parent,
 };
@@ -68,6 +69,7 @@ pub enum Trigger {
         wait: UpdateStage,
     },
     Describe,
+    ChangeOptions(Box<ChangeOptions>),
     /// How far history goes. With `wait_after`, answers when there is an event from that id on, or on close.
     Position {
         wait_after: Option<i64>,
@@ -352,4 +354,6 @@ pub struct Reset {
     pub reapply_updates: bool,
     /// Signals to apply after the reset.
     pub post_signals: Vec<Signal>,
+    /// Changes of the new run's options, in order.
+    pub post_options: Vec<ChangeOptions>,
 }

@@ -13,7 +13,9 @@ import temporalio.api.operatorservice.v1 as operator_pb
 import temporalio.api.query.v1 as query_pb
 import temporalio.api.taskqueue.v1 as taskqueue_pb
 import temporalio.api.update.v1 as update_pb
+import temporalio.api.workflow.v1 as workflow_pb
 import temporalio.api.workflowservice.v1 as pb
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -264,6 +266,17 @@ def _reset(run: Run) -> Message:
     )
 
 
+def _options(run: Run) -> Message:
+    return pb.UpdateWorkflowExecutionOptionsRequest(
+        namespace=NAMESPACE,
+        workflow_execution=run.execution,
+        workflow_execution_options=workflow_pb.WorkflowExecutionOptions(
+            priority=common_pb.Priority(priority_key=2), versioning_override=workflow_pb.VersioningOverride(auto_upgrade=True)
+        ),
+        update_mask=FieldMask(paths=["priority", "versioning_override"]),
+    )
+
+
 def _by_id(kind: type[Message], **fields: Any) -> Callable[[Bench], Good]:
     def good(bench: Bench) -> Good:
         run = bench.run().start()
@@ -496,6 +509,7 @@ TABLES = [
         reads=True,
     ),
     Table("ResetWorkflowExecution", _of_run(_reset, begin=_done), _OF_RUN),
+    Table("UpdateWorkflowExecutionOptions", _of_run(_options), _OF_RUN),
     Table(
         "DescribeWorkflowExecution",
         _of_run(lambda run: pb.DescribeWorkflowExecutionRequest(namespace=NAMESPACE, execution=run.execution)),

@@ -171,6 +171,77 @@ async def blobs(ctx: Context) -> Record:
 
 
 @scenario
+async def ids(ctx: Context) -> Record:
+    """What is too long for an id, wherever one is sent."""
+    workflow_id, worker, long = ctx.workflow_id(), RawWorker(ctx), "x" * 201
+    await ctx.start(workflow_id)
+    task = await worker.workflow_task()
+    poll = service_pb.PollWorkflowTaskQueueRequest(
+        namespace=ctx.namespace, task_queue=ctx.task_queue(), identity=long
+    )
+    return {
+        "start": await ctx.attempt(ctx.start(long)),
+        "signal": await ctx.attempt(ctx.signal(workflow_id, long)),
+        "update": await _update(ctx, workflow_id, long),
+        "poll": await ctx.attempt(ctx.rpc("poll_workflow_task_queue", poll)),
+        "command": await ctx.attempt(worker.complete(task, commands.start_timer(long, 60))),
+        "history": await ctx.history(workflow_id),
+    }
+
+
+@scenario
+async def pages(ctx: Context) -> Record:
+    """Pages have at most so many transactions or runs, whatever is asked for."""
+    workflow_id = ctx.workflow_id()
+    await ctx.start(workflow_id)
+    for number in range(4):
+        await ctx.signal(workflow_id, f"s{number}")
+    events = []
+    for size in (0, 2, 100):
+        request = service_pb.GetWorkflowExecutionHistoryRequest(
+            namespace=ctx.namespace, execution=execution(workflow_id), maximum_page_size=size
+        )
+        events.append(len((await ctx.rpc("get_workflow_execution_history", request)).history.events))
+    kind = ctx.name("many")
+    for number in range(3):
+        await ctx.start(ctx.workflow_id(f"w{number}"), workflow_type=common_pb.WorkflowType(name=kind))
+    listing = service_pb.ListWorkflowExecutionsRequest(
+        namespace=ctx.namespace, page_size=100, query=f"WorkflowType = '{kind}'"
+    )
+    count = service_pb.CountWorkflowExecutionsRequest(namespace=ctx.namespace, query=listing.query)
+    while (await ctx.rpc("count_workflow_executions", count)).count < 3:
+        pass
+    runs = await ctx.rpc("list_workflow_executions", listing)
+    return {"events": events, "runs": len(runs.executions), "more": bool(runs.next_page_token)}
+
+
+@scenario
+async def waits(ctx: Context) -> Record:
+    """Polls and waits for news end when the server says so, long before the client's deadline."""
+    workflow_id = ctx.workflow_id()
+    await ctx.start(workflow_id)
+    news = service_pb.GetWorkflowExecutionHistoryRequest(
+        namespace=ctx.namespace, execution=execution(workflow_id), wait_new_event=True
+    )
+    first = await ctx.rpc("get_workflow_execution_history", news)
+    news.next_page_token = first.next_page_token
+    poll = service_pb.PollActivityTaskQueueRequest(
+        namespace=ctx.namespace, task_queue=commands.task_queue(ctx.name("idle")), identity=CLIENT_IDENTITY
+    )
+    begun = asyncio.get_running_loop().time()
+    answer = await ctx.rpc("get_workflow_execution_history", news)
+    read = asyncio.get_running_loop().time()
+    empty = await ctx.rpc("poll_activity_task_queue", poll)
+    polled = asyncio.get_running_loop().time()
+    return {
+        "events": len(answer.history.events),
+        "read early": read - begun < 10,
+        "task": bool(empty.task_token),
+        "polled early": polled - read < 20,
+    }
+
+
+@scenario
 async def namespace_shows_limits(ctx: Context) -> Record:
     request = service_pb.DescribeNamespaceRequest(namespace=ctx.namespace)
     answer = await ctx.rpc("describe_namespace", request)

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import temporalio.api.common.v1 as common_pb
 import temporalio.api.enums.v1 as enums
+import temporalio.api.workflow.v1 as workflow_pb
 import temporalio.api.workflowservice.v1 as service_pb
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from harness import commands, records
 from harness.context import CLIENT_IDENTITY, Context, execution
@@ -262,4 +265,54 @@ async def refusals(ctx: Context) -> Record:
         "unknown run": await _reset(ctx, workflow_id, 4, "11111111-2222-4333-8444-555555555555"),
         "bad run id": await _reset(ctx, workflow_id, 4, "nonsense"),
         "no request id": await _reset(ctx, workflow_id, 4, request_id=""),
+    }
+
+
+def _new_options(options: workflow_pb.WorkflowExecutionOptions | None, *paths: str) -> workflow_pb.PostResetOperation:
+    return workflow_pb.PostResetOperation(
+        update_workflow_options=workflow_pb.PostResetOperation.UpdateWorkflowOptions(
+            workflow_execution_options=options, update_mask=FieldMask(paths=paths) if paths else None
+        )
+    )
+
+
+@scenario
+async def options_of_the_new_run(ctx: Context) -> Record:
+    """The new run may have another priority and another versioning override, which the old one does not get."""
+    workflow_id, first_run, worker = await _signalled_twice(ctx)
+    priority = common_pb.Priority(priority_key=1, fairness_key="tenant", fairness_weight=2)
+    options = workflow_pb.WorkflowExecutionOptions(
+        priority=priority, versioning_override=workflow_pb.VersioningOverride(auto_upgrade=True)
+    )
+    operations = [
+        _new_options(options, "priority.priority_key"),
+        _new_options(options, "versioning_override", "priority"),
+    ]
+    answer = await _reset(ctx, workflow_id, 4, post_reset_operations=operations)
+    old, new = await ctx.describe(workflow_id, first_run), await ctx.describe(workflow_id)
+    return {
+        "answer": answer,
+        "old": old["workflow_execution_info"].get("priority"),
+        "new": [new["workflow_execution_info"].get(key) for key in ("priority", "versioning_info")],
+        "history": await ctx.history(workflow_id),
+    }
+
+
+@scenario
+async def bad_options_of_the_new_run(ctx: Context) -> Record:
+    """Masks that name nothing and options that may not be refuse the reset, or change nothing."""
+    workflow_id, _, _ = await _signalled_twice(ctx)
+    priority = workflow_pb.WorkflowExecutionOptions(priority=common_pb.Priority(priority_key=-1))
+    override = workflow_pb.WorkflowExecutionOptions(versioning_override=workflow_pb.VersioningOverride())
+    operations = {
+        "nothing": workflow_pb.PostResetOperation(),
+        "unknown path": _new_options(priority, "nothing"),
+        "no options": _new_options(None, "priority"),
+        "negative key": _new_options(priority, "priority"),
+        "empty override": _new_options(override, "versioning_override"),
+        "half": _new_options(override, "versioning_override.behavior"),
+    }
+    return {
+        name: await _reset(ctx, workflow_id, 4, request_id=name, post_reset_operations=[operation])
+        for name, operation in operations.items()
     }

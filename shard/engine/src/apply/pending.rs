@@ -71,6 +71,7 @@ impl Run {
             Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(a) => {
                 if let Some(over) = &a.versioning_override {
                     state.versioning_override = Some(over.clone());
+                    state.tells_versioning = true;
                 }
                 if a.unset_versioning_override {
                     state.versioning_override = None;

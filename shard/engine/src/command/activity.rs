@@ -40,13 +40,14 @@ pub(super) fn check_schedule(
     seen: &mut Seen,
 ) -> Result<(), Invalid> {
     let bad = |message: String| Invalid::new(Cause::BadScheduleActivityAttributes, message);
-    check_names(ctx, a).map_err(bad)?;
-    check_timeouts(a).map_err(bad)?;
     let queue = a
         .task_queue
         .as_ref()
         .ok_or_else(|| bad("taskQueue is not set".to_owned()))?;
     check_queue(run, ctx, &queue.name).map_err(bad)?;
+    check_names(ctx, a).map_err(bad)?;
+    check_timeouts(a).map_err(bad)?;
+    check_build(run, a, &queue.name).map_err(bad)?;
     if let Some(policy) = &a.retry_policy {
         retry::check(policy).map_err(bad)?;
     }
@@ -75,6 +76,14 @@ pub(super) fn check_schedule(
     Ok(())
 }
 
+/// The workflow's build is known in its own queue only.
+fn check_build(run: &Run, a: &ScheduleActivityTaskCommandAttributes, queue: &str) -> Result<(), String> {
+    if a.use_workflow_build_id && queue != run.state.task_queue {
+        return Err("Activity with UseCompatibleVersion cannot run on different task queue.".to_owned());
+    }
+    Ok(())
+}
+
 fn check_names(ctx: &Context<'_>, a: &ScheduleActivityTaskCommandAttributes) -> Result<(), String> {
     let most = ctx.limits.id_bytes;
     let kind = a.activity_type.as_ref().map_or("", |kind| kind.name.as_str());
@@ -99,11 +108,10 @@ fn check_timeouts(a: &ScheduleActivityTaskCommandAttributes) -> Result<(), Strin
         ("StartToCloseTimeout", &a.start_to_close_timeout),
         ("HeartbeatTimeout", &a.heartbeat_timeout),
     ];
-    if let Some((name, _)) = timeouts
-        .iter()
-        .find(|(_, timeout)| retry::is_negative(timeout.as_ref()))
-    {
-        return Err(format!("invalid {name}: negative duration"));
+    for (name, timeout) in timeouts {
+        if let Some(why) = retry::span_error(timeout.as_ref()) {
+            return Err(format!("invalid {name}: {why}"));
+        }
     }
     let is_set = |timeout: &Option<prost_types::Duration>| !duration_from_proto(timeout.as_ref()).is_zero();
     if is_set(&a.schedule_to_close_timeout) || is_set(&a.start_to_close_timeout) {

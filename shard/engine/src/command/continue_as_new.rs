@@ -25,57 +25,14 @@ use crate::{
     tx::{Draft, Tx},
 };
 
+const COMMAND: &str = "ContinueAsNewWorkflowExecutionCommand";
+
 pub(super) fn check(
     run: &Run,
     ctx: &Context<'_>,
     a: &ContinueAsNewWorkflowExecutionCommandAttributes,
 ) -> Result<(), Invalid> {
-    let bad = |message: &str| Invalid::new(Cause::BadContinueAsNewAttributes, message);
-    let negative = |span: &Option<prost_types::Duration>| {
-        span.as_ref()
-            .is_some_and(|span| span.seconds < 0 || span.nanos < 0)
-    };
-    if negative(&a.workflow_run_timeout) {
-        return Err(bad(
-            "Invalid WorkflowRunTimeout on ContinueAsNewWorkflowExecutionCommand.",
-        ));
-    }
-    if negative(&a.workflow_task_timeout) {
-        return Err(bad(
-            "Invalid WorkflowTaskTimeout on ContinueAsNewWorkflowExecutionCommand.",
-        ));
-    }
-    if negative(&a.backoff_start_interval) {
-        return Err(bad(
-            "Invalid BackoffStartInterval on ContinueAsNewWorkflowExecutionCommand.",
-        ));
-    }
-    let name = a.workflow_type.as_ref().map_or("", |kind| kind.name.as_str());
-    if name.len() > ctx.limits.id_bytes {
-        return Err(bad(
-            "WorkflowType on ContinueAsNewWorkflowExecutionCommand exceeds length limit.",
-        ));
-    }
-    if name.is_empty() && run.state.workflow_type.is_empty() {
-        return Err(bad(
-            "WorkflowType is not set on ContinueAsNewWorkflowExecutionCommand.",
-        ));
-    }
-    if let Some(policy) = &a.retry_policy {
-        let invalid = "invalid WorkflowRetryPolicy on ContinueAsNewWorkflowExecutionCommand";
-        retry::check(policy).map_err(|message| bad(&format!("{invalid}: {message}")))?;
-    }
-    let queue = a.task_queue.as_ref().map_or("", |queue| queue.name.as_str());
-    if queue.len() > ctx.limits.id_bytes {
-        return Err(bad(
-            "error validating ContinueAsNewWorkflowExecutionCommand TaskQueue: taskQueue length exceeds limit",
-        ));
-    }
-    if !a.cron_schedule.is_empty() && cron::parse(&a.cron_schedule).is_err() {
-        return Err(bad(
-            "Invalid CronSchedule on ContinueAsNewWorkflowExecutionCommand.",
-        ));
-    }
+    check_fields(run, ctx, a).map_err(|message| Invalid::new(Cause::BadContinueAsNewAttributes, message))?;
     if payloads_size(a.input.as_ref()) > ctx.limits.blob_bytes {
         return Err(Invalid {
             cause: Cause::BadContinueAsNewAttributes,
@@ -89,6 +46,61 @@ pub(super) fn check(
             message: "ContinueAsNewWorkflowExecutionCommandAttributes. Memo exceeds size limit.".to_owned(),
             terminate: true,
         });
+    }
+    Ok(())
+}
+
+/// Checks what the next run is to be, with the official server's words. Search attributes are checked before the step.
+#[expect(deprecated, reason = "old SDKs ask for the run's build this way")]
+fn check_fields(
+    run: &Run,
+    ctx: &Context<'_>,
+    a: &ContinueAsNewWorkflowExecutionCommandAttributes,
+) -> Result<(), String> {
+    let most = ctx.limits.id_bytes;
+    let given = |given: &str, kept: &str| if given.is_empty() { kept } else { given }.to_owned();
+    let kind = given(
+        a.workflow_type.as_ref().map_or("", |kind| &kind.name),
+        &run.state.workflow_type,
+    );
+    let queue = given(
+        a.task_queue.as_ref().map_or("", |queue| &queue.name),
+        &run.state.task_queue,
+    );
+    if kind.is_empty() {
+        return Err(format!("WorkflowType is not set on {COMMAND}."));
+    }
+    let length = kind.len();
+    if length > most {
+        return Err(format!(
+            "WorkflowType on {COMMAND} exceeds length limit. WorkflowType={kind} Length={length} Limit={most}"
+        ));
+    }
+    let at = format!("WorkflowType={kind} TaskQueue=name:\"{queue}\"  kind:TASK_QUEUE_KIND_NORMAL");
+    if queue.len() > most {
+        return Err(format!(
+            "error validating {COMMAND} TaskQueue: taskQueue length exceeds limit. {at}"
+        ));
+    }
+    let spans = [
+        ("WorkflowRunTimeout", &a.workflow_run_timeout),
+        ("WorkflowTaskTimeout", &a.workflow_task_timeout),
+        ("BackoffStartInterval", &a.backoff_start_interval),
+    ];
+    for (name, span) in spans {
+        if let Some(why) = retry::span_error(span.as_ref()) {
+            return Err(format!("Invalid {name} on {COMMAND}: {why}. {at}"));
+        }
+    }
+    if let Some(policy) = &a.retry_policy {
+        retry::check(policy)
+            .map_err(|why| format!("invalid WorkflowRetryPolicy on {COMMAND}: {why}. {at}"))?;
+    }
+    if !a.cron_schedule.is_empty() && cron::parse(&a.cron_schedule).is_err() {
+        return Err(format!("Invalid CronSchedule on {COMMAND}. {at}"));
+    }
+    if a.inherit_build_id && queue != run.state.task_queue {
+        return Err("ContinueAsNew with UseCompatibleVersion cannot run on different task queue.".to_owned());
     }
     Ok(())
 }

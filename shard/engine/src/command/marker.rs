@@ -18,8 +18,11 @@ pub(super) fn check(ctx: &Context<'_>, a: &RecordMarkerCommandAttributes) -> Res
     if a.marker_name.is_empty() {
         return Err(bad("MarkerName is not set on RecordMarkerCommand."));
     }
-    if a.marker_name.len() > ctx.limits.id_bytes {
-        return Err(bad("MarkerName on RecordMarkerCommand exceeds length limit."));
+    let (name, length, most) = (&a.marker_name, a.marker_name.len(), ctx.limits.id_bytes);
+    if length > most {
+        return Err(bad(&format!(
+            "MarkerName on RecordMarkerCommand exceeds length limit. MarkerName={name} Length={length} Limit={most}"
+        )));
     }
     let size = a.details.values().map(Message::encoded_len).sum();
     check_blob(

@@ -42,7 +42,7 @@ pub(super) fn check_memo(
         ))
     };
     let Some(upserts) = &a.upserted_memo else {
-        return bad("ModifyWorkflowPropertiesCommandAttributes is empty.");
+        return bad("UpsertedMemo is not set on ModifyWorkflowPropertiesCommand.");
     };
     if upserts.fields.is_empty() {
         return bad("UpsertedMemo.Fields is not set on ModifyWorkflowPropertiesCommand.");
@@ -51,7 +51,7 @@ pub(super) fn check_memo(
     if kept + upserts.encoded_len() > ctx.limits.memo_bytes {
         return Err(Invalid {
             cause: Cause::BadModifyWorkflowPropertiesAttributes,
-            message: "ModifyWorkflowPropertiesCommandAttributes.UpsertedMemo exceeds size limit.".to_owned(),
+            message: "ModifyWorkflowPropertiesCommandAttributes exceeds size limit.".to_owned(),
             terminate: true,
         });
     }

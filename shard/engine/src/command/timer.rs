@@ -6,11 +6,12 @@ use proto::{
         enums::v1::{EventType, WorkflowTaskFailedCause as Cause},
         history::v1::{TimerCanceledEventAttributes, TimerStartedEventAttributes, history_event::Attributes},
     },
-    time::duration_from_proto,
+    time::{duration_from_proto, duration_to_proto},
 };
 
 use super::{Invalid, Origin, Seen};
 use crate::{
+    policy::retry::span_error,
     run::Run,
     trigger::Context,
     tx::{Draft, Tx},
@@ -34,19 +35,16 @@ pub(super) fn check_start(
             ctx.limits.id_bytes
         )));
     }
-    if a.start_to_fire_timeout
-        .as_ref()
-        .is_some_and(|t| t.seconds < 0 || t.nanos < 0)
-    {
+    if let Some(why) = span_error(a.start_to_fire_timeout.as_ref()) {
         return Err(bad(format!(
-            "An invalid StartToFireTimeout is set on StartTimerCommand: negative duration. TimerId={id}"
+            "An invalid StartToFireTimeout is set on StartTimerCommand: {why}. TimerId={id}"
         )));
     }
     let pending = run.state.timers.contains_key(id) && !seen.timers_canceled.contains(id);
     if pending || !seen.timers_started.insert(id.clone()) {
         return Err(Invalid::new(
             Cause::StartTimerDuplicateId,
-            format!("Timer with id={id} is already running"),
+            format!("invalid history builder state for action: add-timer-started-event, TimerID: {id}"),
         ));
     }
     Ok(())
@@ -54,6 +52,7 @@ pub(super) fn check_start(
 
 pub(super) fn check_cancel(
     run: &Run,
+    ctx: &Context<'_>,
     a: &CancelTimerCommandAttributes,
     seen: &mut Seen,
 ) -> Result<(), Invalid> {
@@ -62,12 +61,20 @@ pub(super) fn check_cancel(
     if id.is_empty() {
         return Err(bad("TimerId is not set on CancelTimerCommand.".to_owned()));
     }
+    let (length, most) = (id.len(), ctx.limits.id_bytes);
+    if length > most {
+        return Err(bad(format!(
+            "TimerId on CancelTimerCommand exceeds length limit. TimerId={id} Length={length} Limit={most}"
+        )));
+    }
     if seen.timers_started.remove(id) {
         return Ok(());
     }
     let known = run.state.timers.contains_key(id) || buffered_fire(run, id).is_some();
     if !known || !seen.timers_canceled.insert(id.clone()) {
-        return Err(bad(format!("Timer with id={id} is not running")));
+        return Err(bad(format!(
+            "invalid history builder state for action: add-timer-canceled-event, TimerID: {id}"
+        )));
     }
     Ok(())
 }
@@ -75,9 +82,9 @@ pub(super) fn check_cancel(
 pub(super) fn start(tx: &mut Tx<'_>, a: StartTimerCommandAttributes, origin: Origin) {
     let event = Attributes::TimerStartedEventAttributes(Box::new(TimerStartedEventAttributes {
         timer_id: a.timer_id,
-        start_to_fire_timeout: Some(proto::time::duration_to_proto(duration_from_proto(
-            a.start_to_fire_timeout.as_ref(),
-        ))),
+        start_to_fire_timeout: a
+            .start_to_fire_timeout
+            .map(|span| duration_to_proto(duration_from_proto(Some(&span)))),
         workflow_task_completed_event_id: origin.completed_event_id,
     }));
     tx.emit(Draft {

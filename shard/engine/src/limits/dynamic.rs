@@ -43,6 +43,7 @@ impl Limits {
     fn named(&mut self, name: &str) -> Option<Limit<'_>> {
         Some(match name {
             "limit.blobsize.error" => Limit::Exact(&mut self.blob_bytes),
+            "limit.maxidlength" => Limit::Exact(&mut self.id_bytes),
             "limit.memosize.error" => Limit::Exact(&mut self.memo_bytes),
             "limit.historysize.error" => Limit::Signed(&mut self.history_bytes),
             "limit.historysize.suggestcontinueasnew" => Limit::Signed(&mut self.suggest_bytes),

@@ -99,6 +99,17 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
+/// Refuses a schedule that cannot be read, or that never comes, with the official server's words.
+pub fn check(text: &str) -> Result<(), &'static str> {
+    if parse(text).is_err() {
+        return Err("invalid CronSchedule.");
+    }
+    match backoff(text, Timestamp::EPOCH, Timestamp::EPOCH) {
+        Some(_) => Ok(()),
+        None => Err("invalid CronSchedule, no time can be found to satisfy the schedule"),
+    }
+}
+
 /// Returns how long a run that closes at `close` waits for the next time of the schedule; the grid of `@every`
 /// starts at `start`. `None` if there is no next time or the text is no schedule.
 #[must_use]

@@ -11,6 +11,8 @@ use proto::{
     time::{Timestamp, duration_from_proto, duration_to_proto},
 };
 
+use crate::limits::SPAN_MAX;
+
 const INITIAL: Duration = Duration::from_secs(1);
 const COEFFICIENT: f64 = 2.0;
 /// The longest interval of a policy that names none, as a multiple of the first one.
@@ -109,7 +111,11 @@ fn rates(policy: &RetryPolicy) -> (Duration, f64, Duration) {
     } else {
         policy.backoff_coefficient
     };
-    (initial, coefficient, longest)
+    (
+        initial,
+        coefficient,
+        longest.min(duration_from_proto(Some(&SPAN_MAX))),
+    )
 }
 
 /// Fills in what the policy leaves open.
@@ -128,15 +134,15 @@ pub(crate) fn check(policy: &RetryPolicy) -> Result<(), String> {
     if policy.maximum_attempts == 1 {
         return Ok(());
     }
-    if is_negative(policy.initial_interval.as_ref()) {
-        return Err("invalid InitialInterval set on retry policy: negative duration".to_owned());
+    if let Some(why) = span_error(policy.initial_interval.as_ref()) {
+        return Err(format!("invalid InitialInterval set on retry policy: {why}"));
     }
     let (initial, coefficient, longest) = rates(policy);
     if coefficient.is_nan() || coefficient < 1.0 {
         return Err("BackoffCoefficient cannot be less than 1 on retry policy.".to_owned());
     }
-    if is_negative(policy.maximum_interval.as_ref()) {
-        return Err("invalid MaximumInterval set on retry policy: negative duration".to_owned());
+    if let Some(why) = span_error(policy.maximum_interval.as_ref()) {
+        return Err(format!("invalid MaximumInterval set on retry policy: {why}"));
     }
     if longest < initial {
         return Err("MaximumInterval cannot be less than InitialInterval on retry policy.".to_owned());
@@ -172,9 +178,16 @@ pub(crate) fn timeout_name(kind: TimeoutType) -> &'static str {
     }
 }
 
-/// Whether a span that a client sent is below zero.
-pub(crate) fn is_negative(span: Option<&prost_types::Duration>) -> bool {
-    span.is_some_and(|span| span.seconds < 0 || span.nanos < 0)
+/// Returns what is wrong with a span that a client sent, with the official server's words.
+pub(crate) fn span_error(span: Option<&prost_types::Duration>) -> Option<&'static str> {
+    let span = span?;
+    if span.seconds.signum() * i64::from(span.nanos.signum()) < 0 {
+        Some("duration has seconds and nanos with different signs")
+    } else if span.seconds < 0 || span.nanos < 0 {
+        Some("negative duration")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
     update,
 };
 
-pub(super) fn complete(mut tx: Tx<'_>, request: CompleteWorkflowTask) -> Result<Step, Rejection> {
+pub(super) fn complete(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Result<Step, Rejection> {
     check_task(tx.run, &request.task)?;
     let is_heartbeat = request.force_new_task && request.commands.is_empty() && request.messages.is_empty();
     if is_heartbeat && heartbeats_too_long(&tx) {
@@ -29,6 +29,7 @@ pub(super) fn complete(mut tx: Tx<'_>, request: CompleteWorkflowTask) -> Result<
         return Ok(tx.finish(Reply::Refused(reply)));
     }
     command::check_sequence(&request.commands)?;
+    command::spans::cut(&mut request.commands);
     if let Err(invalid) = check_commands(&tx, &request) {
         return fail_task(tx, invalid, request.identity);
     }

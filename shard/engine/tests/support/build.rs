@@ -4,14 +4,16 @@ mod commands;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use perdure_engine::options::{ChangeOptions, OptionParts};
 use prost::{Message, Name};
 use proto::{
     temporal::{
-        common::v1::{Memo, Payload, Payloads, RetryPolicy},
+        common::v1::{Memo, Payload, Payloads, Priority, RetryPolicy},
         failure::v1::{ApplicationFailureInfo, CanceledFailureInfo, Failure, failure::FailureInfo},
         protocol::v1::Message as ProtocolMessage,
         taskqueue::v1::TaskQueue,
         update::v1::{Acceptance, Input, Meta, Outcome, Rejection, Request, Response, outcome::Value},
+        workflow::v1::{VersioningOverride, versioning_override::Override},
     },
     time::duration_to_proto,
 };
@@ -23,6 +25,30 @@ pub use commands::command;
 pub struct Words {
     pub bare: Vec<String>,
     pub named: BTreeMap<String, String>,
+}
+
+/// Makes a change of options: `options` says which, `priority`, `fairness` and `override` to what.
+pub fn options(words: &Words) -> ChangeOptions {
+    let parts: Vec<_> = words.get("options").unwrap_or_default().split(',').collect();
+    ChangeOptions {
+        parts: OptionParts {
+            versioning_override: parts.contains(&"override"),
+            priority: parts.contains(&"priority"),
+            priority_key: parts.contains(&"key"),
+            fairness_key: parts.contains(&"fairness"),
+            fairness_weight: false,
+        },
+        versioning_override: words.has("auto-upgrade").then(|| VersioningOverride {
+            r#override: Some(Override::AutoUpgrade(true)),
+            ..VersioningOverride::default()
+        }),
+        priority: words.get("priority").map(|key| Priority {
+            priority_key: key.parse().expect("a priority is a number"),
+            fairness_key: words.text("fairness"),
+            ..Priority::default()
+        }),
+        identity: "client".to_owned(),
+    }
 }
 
 impl Words {

@@ -213,6 +213,13 @@ pub fn reply(reply: &Reply) -> String {
             )
         }
         Reply::Reset { run_id } => format!("reset to {run_id}"),
+        Reply::Options(options) => {
+            let options = dynamic(&**options);
+            let shown = options
+                .fields()
+                .map(|(field, value)| format!(" {}={}", field.name(), fields::value(&field, value)));
+            format!("options{}", shown.collect::<String>())
+        }
     }
 }
 

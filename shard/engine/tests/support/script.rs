@@ -129,6 +129,11 @@ impl Player {
             request_id: self.request_id(words),
             reapply_signals: !words.has("no-signals"),
             reapply_updates: !words.has("no-updates"),
+            post_options: words
+                .get("options")
+                .map(|_| build::options(words))
+                .into_iter()
+                .collect(),
             post_signals: words
                 .get("signal")
                 .map(|name| self.signal(name, words))

@@ -131,6 +131,7 @@ impl Player {
                 wait: stage(words),
             },
             "describe" => Trigger::Describe,
+            "change-options" => Trigger::ChangeOptions(Box::new(build::options(words))),
             "position" => Trigger::Position { wait_after: None },
             "reset-sticky" => Trigger::ResetSticky,
             "begin" => Trigger::BeginWorkflowTask(Box::new(self.begin_task(index, words))),
