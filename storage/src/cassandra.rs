@@ -154,11 +154,11 @@ impl ShardStore for CassandraStore {
         self.inner.metrics.snapshot()
     }
 
-    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
+    async fn acquire_above(&self, shard: ShardId, owner: &NodeId, batch: u64) -> Result<Lease, StoreError> {
         self.inner.metrics.acquires.inc();
         let inner = Arc::clone(&self.inner);
         let owner = owner.clone();
-        let taken = async move { inner.acquire(shard, &owner).await };
+        let taken = async move { inner.acquire(shard, &owner, batch).await };
         self.inner
             .link
             .finish(taken)

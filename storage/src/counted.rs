@@ -131,8 +131,9 @@ impl ShardStore for CountedStore {
         self.inner.counts()
     }
 
-    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
-        self.count(&self.acquire, self.inner.acquire(shard, owner)).await
+    async fn acquire_above(&self, shard: ShardId, owner: &NodeId, batch: u64) -> Result<Lease, StoreError> {
+        let taken = self.inner.acquire_above(shard, owner, batch);
+        self.count(&self.acquire, taken).await
     }
 
     async fn holds(&self, lease: &Lease) -> Result<bool, StoreError> {

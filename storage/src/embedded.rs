@@ -26,7 +26,7 @@ use proto::ids::{NodeId, ShardId};
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
-    committer::{Commit, Committer, Fences, Request},
+    committer::{Acquire, Commit, Committer, Fences, Request},
     layout::{KEY_MAX, Layout, Prepared, Space},
     lock::DirectoryLock,
     mark::Mark,
@@ -280,9 +280,14 @@ impl ShardStore for EmbeddedStore {
         self.metrics.snapshot()
     }
 
-    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
+    async fn acquire_above(&self, shard: ShardId, owner: &NodeId, batch: u64) -> Result<Lease, StoreError> {
         let owner = owner.clone();
-        self.ask(|reply| Request::Acquire(shard, owner, reply))
+        let acquire = Acquire {
+            shard,
+            owner,
+            above: batch,
+        };
+        self.ask(|reply| Request::Acquire(acquire, reply))
             .await
             .map_err(StoreError::Unavailable)?
     }

@@ -23,12 +23,12 @@ pub(crate) enum Verdict {
 }
 
 impl Fence {
-    /// Returns the fence that a new owner stores.
+    /// Returns the fence that a new owner stores, whose batches are numbered above `batch`.
     #[must_use]
-    pub(crate) fn next_epoch(self) -> Self {
+    pub(crate) fn next_epoch(self, batch: u64) -> Self {
         Self {
             epoch: self.epoch + 1,
-            ..self
+            batch: self.batch.max(batch),
         }
     }
 

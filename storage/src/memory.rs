@@ -106,7 +106,7 @@ impl MemoryStore {
         let (reply, answer) = oneshot::channel();
         let arrive = move || {
             if let Some(shard) = thief {
-                shared.acquire(shard);
+                shared.acquire(shard, 0);
             }
             let answer = match fault.outcome {
                 Outcome::Done | Outcome::Stolen => act(&shared),
@@ -142,11 +142,11 @@ impl Shared {
             .map_or(0, |shard| shard.fence.epoch)
     }
 
-    fn acquire(&self, shard: ShardId) -> Lease {
+    fn acquire(&self, shard: ShardId, above: u64) -> Lease {
         self.metrics.acquires.inc();
         let mut state = self.state();
         let fence = &mut state.shards.entry(shard).or_default().fence;
-        *fence = fence.next_epoch();
+        *fence = fence.next_epoch(above);
         fence.lease(shard)
     }
 
@@ -310,10 +310,10 @@ impl ShardStore for MemoryStore {
         self.shared.metrics.snapshot()
     }
 
-    async fn acquire(&self, shard: ShardId, _owner: &NodeId) -> Result<Lease, StoreError> {
+    async fn acquire_above(&self, shard: ShardId, _: &NodeId, batch: u64) -> Result<Lease, StoreError> {
         self.perform(
             Operation::Acquire(shard),
-            move |shared| Ok(shared.acquire(shard)),
+            move |shared| Ok(shared.acquire(shard, batch)),
             unavailable,
         )
         .await

@@ -120,7 +120,13 @@ pub trait ShardStore: Send + Sync + 'static {
     /// What the store has counted since it was opened.
     fn counts(&self) -> Snapshot;
 
-    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError>;
+    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
+        self.acquire_above(shard, owner, 0).await
+    }
+
+    /// As `acquire`; the shard's next batch has a number above `batch`, too. So a shard that takes over what others
+    /// have written numbers on from them, and whatever a backend orders by numbers stays in order.
+    async fn acquire_above(&self, shard: ShardId, owner: &NodeId, batch: u64) -> Result<Lease, StoreError>;
 
     /// Tells whether the lease is the newest one. Sees every acquisition that ended before the call began.
     async fn holds(&self, lease: &Lease) -> Result<bool, StoreError>;

@@ -49,6 +49,7 @@ macro_rules! suite {
             $crate::suite!(@tests $backend;
                 commits: a_shard_begins_empty,
                 commits: epochs_grow_and_batches_go_on,
+                commits: numbers_can_go_on_above_those_of_others,
                 commits: a_batch_sent_twice_lands_once,
                 commits: a_batch_out_of_order_is_refused,
                 commits: an_older_lease_is_fenced,

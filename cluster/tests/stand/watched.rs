@@ -70,8 +70,8 @@ impl ShardStore for Watched {
         self.store.counts()
     }
 
-    async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
-        let lease = self.store.acquire(shard, owner).await?;
+    async fn acquire_above(&self, shard: ShardId, owner: &NodeId, batch: u64) -> Result<Lease, StoreError> {
+        let lease = self.store.acquire_above(shard, owner, batch).await?;
         let mut owners = self.owners.lock().expect("no panic");
         owners.insert((shard, lease.epoch), owner.name.to_string());
         Ok(lease)

@@ -307,7 +307,12 @@ impl Inner {
         found
     }
 
-    pub(super) async fn acquire(&self, shard: ShardId, owner: &NodeId) -> Result<Lease, StoreError> {
+    pub(super) async fn acquire(
+        &self,
+        shard: ShardId,
+        owner: &NodeId,
+        above: u64,
+    ) -> Result<Lease, StoreError> {
         let mut deadline = self.link.deadline();
         let name = format!("{}/{}/{:x}", owner.name, owner.generation, nonce());
         loop {
@@ -316,7 +321,7 @@ impl Inner {
                 // An attempt that was not answered had been applied.
                 return self.taken(stored.fence().lease(shard), &stored.floors).await;
             }
-            let next = stored.fence().next_epoch();
+            let next = stored.fence().next_epoch(above);
             let mut statement = Conditional::new(&self.shards.conditional);
             let (epoch, batch) = (signed(next.epoch), signed(next.batch));
             let values = (epoch, batch, name.clone(), id(shard), stored.epoch, stored.batch);
@@ -325,7 +330,8 @@ impl Inner {
                 id(shard),
                 EPOCHS,
                 next.epoch.to_be_bytes().to_vec(),
-                next.batch.to_be_bytes().to_vec(),
+                // What has landed before; the epoch's own batches are numbered from `next.batch` on.
+                stored.fence().batch.to_be_bytes().to_vec(),
             );
             statement.push(&self.shards.insert, begun);
             match self.link.batch(&statement.batch, statement.values).await {

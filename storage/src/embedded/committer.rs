@@ -38,11 +38,20 @@ pub(super) struct Commit {
     pub(super) size: usize,
 }
 
+/// A lease to take.
+#[derive(Debug)]
+pub(super) struct Acquire {
+    pub(super) shard: ShardId,
+    pub(super) owner: NodeId,
+    /// The next batch has a number above this one.
+    pub(super) above: u64,
+}
+
 /// What waits for the committer.
 #[derive(Debug)]
 pub(super) enum Request {
     Commit(Commit, oneshot::Sender<Result<(), CommitError>>),
-    Acquire(ShardId, NodeId, oneshot::Sender<Result<Lease, StoreError>>),
+    Acquire(Acquire, oneshot::Sender<Result<Lease, StoreError>>),
     Registry(Vec<RegistryWrite>, oneshot::Sender<Result<(), RegistryError>>),
     Close(oneshot::Sender<()>),
 }
@@ -165,9 +174,7 @@ impl Committer {
             group.bytes += request.size();
             let answer = match request {
                 Request::Commit(commit, to) => Answer::Commit(to, self.commit(&mut group, commit)),
-                Request::Acquire(shard, owner, to) => {
-                    Answer::Acquire(to, self.acquire(&mut group, shard, owner))
-                }
+                Request::Acquire(acquire, to) => Answer::Acquire(to, self.acquire(&mut group, acquire)),
                 Request::Registry(writes, to) => Answer::Registry(to, self.registry(&mut group, writes)),
                 Request::Close(to) => {
                     // Lets in what is queued and nothing after it.
@@ -209,9 +216,10 @@ impl Committer {
         Ok(())
     }
 
-    fn acquire(&mut self, group: &mut Group, shard: ShardId, owner: NodeId) -> Result<Lease, StoreError> {
+    fn acquire(&mut self, group: &mut Group, acquire: Acquire) -> Result<Lease, StoreError> {
         self.metrics.acquires.inc();
-        let fence = self.fences.of(&self.layout, shard)?.fence.next_epoch();
+        let Acquire { shard, owner, above } = acquire;
+        let fence = self.fences.of(&self.layout, shard)?.fence.next_epoch(above);
         self.fences.change(shard, &mut group.shards, |owned| {
             owned.fence = fence;
             owned.owner = owner;

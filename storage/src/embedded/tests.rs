@@ -270,7 +270,12 @@ fn groups_of(sizes: &[usize]) -> Snapshot {
     let mut answers = Vec::new();
     for (shard, size) in (0..).map(ShardId).zip(sizes) {
         let (reply, _) = oneshot::channel();
-        sender.try_send(Request::Acquire(shard, owner(), reply)).unwrap();
+        let acquire = Acquire {
+            shard,
+            owner: owner(),
+            above: 0,
+        };
+        sender.try_send(Request::Acquire(acquire, reply)).unwrap();
         let lease = Lease {
             shard,
             epoch: 1,

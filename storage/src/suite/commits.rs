@@ -63,6 +63,42 @@ pub async fn epochs_grow_and_batches_go_on(backend: &impl Backend) {
     }
 }
 
+pub async fn numbers_can_go_on_above_those_of_others(backend: &impl Backend) {
+    let store = backend.open().await;
+    let lease = store
+        .acquire_above(SHARD, &owner("a"), 1 << 33)
+        .await
+        .expect("acquire");
+    assert_eq!((lease.epoch, lease.batch), (1, 1 << 33));
+    let first = batch(1, vec![put(Table::Run, b"k", b"low")]);
+    assert_eq!(kind(store.commit(&lease, first).await), "gave up");
+    let mut next = batch(lease.batch + 1, vec![put(Table::Run, b"k", b"v")]);
+    next.history.push(node(1, 1, "one"));
+    commit(&*store, &lease, next).await;
+    // Below what has landed it changes nothing.
+    let lease = store.acquire_above(SHARD, &owner("b"), 7).await.expect("acquire");
+    assert_eq!((lease.epoch, lease.batch), (2, (1 << 33) + 1));
+    let range = HistoryRange {
+        history: history(1),
+        from_event_id: 1,
+        to_event_id: 9,
+        reverse: false,
+        max_nodes: 9,
+        max_bytes: 99,
+    };
+    assert_eq!(
+        store.history(SHARD, range).await.expect("history"),
+        [node(1, 1, "one")]
+    );
+    let gone = Batch {
+        number: lease.batch + 1,
+        forget: vec![history(1)],
+        ..Batch::default()
+    };
+    commit(&*store, &lease, gone).await;
+    assert_eq!(store.history(SHARD, range).await.expect("history"), []);
+}
+
 pub async fn a_batch_sent_twice_lands_once(backend: &impl Backend) {
     let store = backend.open().await;
     let lease = acquire(&*store, SHARD).await;
