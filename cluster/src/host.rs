@@ -7,13 +7,12 @@ use std::{
 
 use futures::future::join_all;
 use membership::view::View;
-use prost::Message;
 use proto::ids::{NodeId, ShardId};
 use shard::{handle::ShardHandle, namespaces::Namespaces};
 use storage::{
     counted::{CountedIndex, CountedStore},
     error::StoreError,
-    registry::{Registry, RegistryError, RegistryTable, RegistryWrite},
+    registry::{Registry, RegistryError},
     shard::ShardStore,
     visibility::VisibilityIndex,
 };
@@ -31,18 +30,17 @@ use crate::{
     indexer::Indexer,
     keeper::{self, Hands, Keeper},
     liveness,
-    map::ShardMap,
+    maps::{self, Maps},
     metrics::NodeMetrics,
     peers::Peers,
     placement::Placement,
     queues::Queues,
     router::{Inner, Router},
     rpc::service,
+    split::{self, Standing},
     threads::Threads,
 };
 
-/// Where the shard map stands in the registry.
-const MAP_KEY: &[u8] = b"shard-map";
 /// Notices of queues that wait for the courier.
 const NOTICES_MAX: usize = 10_000;
 /// News of other nodes that wait for whoever keeps copies; who lags further behind reads everything.
@@ -73,16 +71,8 @@ pub enum StartError {
     Threads(String),
     #[error("read shard map: {0}")]
     Map(#[from] RegistryError),
-    #[error("read shard map: stored bytes are malformed")]
-    BrokenMap,
     #[error("take up shard {0}: {1}")]
     Shard(ShardId, StoreError),
-}
-
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
-        Self::Map(error.into())
-    }
 }
 
 /// A running node.
@@ -101,18 +91,18 @@ pub struct Host {
 /// Starts a node: reads or makes the shard map and takes up the shards that belong to it, from other nodes in good
 /// order. Needs a tokio runtime.
 pub async fn start(parts: Parts) -> Result<Host, StartError> {
-    let map = shard_map(&*parts.registry, parts.config.shards.get()).await?;
+    let stored = maps::read_or_make(&*parts.registry, parts.config.shards.get()).await?;
     let (threads, thread) = Threads::start(parts.config.actor_threads.get()).map_err(StartError::Threads)?;
     let (notices, notices_rx) = mpsc::channel(NOTICES_MAX);
     let (ended, ended_rx) = mpsc::channel(keeper::ENDED_MAX);
     let (to_keeper, told) = mpsc::channel(keeper::NOTICES_MAX);
     let strayed = Arc::new(Aside::strayed());
     let mut view = parts.view;
-    let placement = Placement::new(Arc::clone(&view.borrow_and_update()));
+    let placement = Placement::new(Arc::clone(&view.borrow_and_update()), Arc::clone(&stored.map));
     let metrics = NodeMetrics::new(parts.gossip);
     let router = Router(Arc::new(Inner {
         node: parts.node,
-        map,
+        maps: Maps::new(stored),
         store: Arc::new(CountedStore::new(parts.store, Arc::clone(&metrics.store))),
         registry: parts.registry,
         visibility: Arc::new(CountedIndex::new(parts.visibility, Arc::clone(&metrics.store))),
@@ -128,6 +118,8 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         operator: OnceLock::new(),
         namespaces: RwLock::new(parts.namespaces),
         metrics,
+        changing: Standing::default(),
+        switching: Arc::default(),
     }));
     let indexer = Indexer::start(router.clone());
     let hands = Hands {
@@ -147,6 +139,9 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         service.spawn(service::serve(listener, router.clone()));
     }
     tasks.spawn(follow(view, router.clone()));
+    tasks.spawn(maps::follow(router.clone()));
+    tasks.spawn(split::run(router.clone()));
+    tasks.spawn(split::sweep::run(router.clone()));
     tasks.spawn(aside::announce_overdue(router.clone()));
     if let Err((shard, error)) = keeper.begin().await {
         threads.stop();
@@ -164,13 +159,20 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
     })
 }
 
-/// Lets the placement follow the views.
+/// Lets the placement follow the views and the maps.
 async fn follow(mut view: watch::Receiver<Arc<View>>, router: Router) {
-    while view.changed().await.is_ok() {
+    let mut maps = router.0.maps.subscribe();
+    loop {
+        tokio::select! {
+            Ok(()) = view.changed() => {}
+            Ok(()) = maps.changed() => {}
+            else => return,
+        }
+        let map = Arc::clone(&maps.borrow_and_update().map);
         let view = Arc::clone(&view.borrow_and_update());
-        let placement = Arc::new(Placement::new(view));
+        let placement = Arc::new(Placement::new(view, map));
         router.0.placement.send_if_modified(|known| {
-            let changed = known.view() != placement.view();
+            let changed = known.view() != placement.view() || known.map() != placement.map();
             if changed {
                 *known = placement;
             }
@@ -258,32 +260,5 @@ impl Host {
         self.threads.stop();
         // Its threads end by themselves; joining only waits for them.
         drop(tokio::task::spawn_blocking(move || self.thread.join()).await);
-    }
-}
-
-/// Reads the stored shard map, or makes it when the cluster is new.
-async fn shard_map(registry: &dyn Registry, shards: u32) -> Result<ShardMap, StartError> {
-    loop {
-        if let Some(entry) = registry.get(RegistryTable::Cluster, MAP_KEY).await? {
-            let map = ShardMap::decode(entry.value).map_err(|_| StartError::BrokenMap)?;
-            return if map.is_sound() {
-                Ok(map)
-            } else {
-                Err(StartError::BrokenMap)
-            };
-        }
-        let map = ShardMap::even(shards);
-        let write = RegistryWrite {
-            table: RegistryTable::Cluster,
-            key: bytes::Bytes::from_static(MAP_KEY),
-            value: Some(map.encode_to_vec().into()),
-            expected: 0,
-        };
-        match registry.write(vec![write]).await {
-            Ok(()) => return Ok(map),
-            // Another node was first: read what it made.
-            Err(RegistryError::Conflict) => {}
-            Err(error) => return Err(error.into()),
-        }
     }
 }

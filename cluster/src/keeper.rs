@@ -342,9 +342,8 @@ impl Keeper {
 
     /// Tells the leases what belongs to this node by the view. One that may be cut off finds out first whether it is.
     fn place(&mut self, may_take: bool) {
-        let shards = self.hands.router.0.map.shards();
-        let mine = shards.filter(|shard| self.known.shard(*shard) == Owner::Me);
-        let mine = mine.collect();
+        let shards = self.known.map().shards();
+        let mine = shards.filter(|shard| self.known.is_mine(*shard)).collect();
         self.tell_placed(mine, may_take);
         if !may_take {
             self.judge();

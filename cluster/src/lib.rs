@@ -13,6 +13,7 @@ pub mod operate;
 pub mod placement;
 pub mod queue;
 pub mod router;
+pub mod split;
 pub mod tickets;
 pub mod view;
 
@@ -21,6 +22,7 @@ mod courier;
 mod indexer;
 mod keeper;
 mod liveness;
+mod maps;
 mod peers;
 mod quarantine;
 mod queues;

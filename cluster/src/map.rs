@@ -1,9 +1,13 @@
 //! The shard map: which range of the key space is which shard. Stored, versioned; never a modulus.
 
+pub mod change;
+
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use prost::Message;
 use proto::ids::ShardId;
+
+use self::change::Change;
 
 /// The shard map as it is stored.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -17,6 +21,12 @@ pub struct ShardMap {
     /// Ids from here on were never given to a shard; 0 in maps of before there were splits.
     #[prost(uint32, tag = "3")]
     pub next_shard: u32,
+    /// The split or merge that is wanted or under way: one at a time.
+    #[prost(message, optional, tag = "4")]
+    pub change: Option<Change>,
+    /// Shards that are not in the map and may have rows, which nobody reads: they are to be deleted.
+    #[prost(uint32, repeated, tag = "5")]
+    pub garbage: Vec<u32>,
 }
 
 /// A change of the map that cannot be made.
@@ -30,6 +40,12 @@ pub enum PlanError {
     Apart(ShardId, ShardId),
     #[error("name a new shard: all ids are used")]
     NoIds,
+    #[error("split shard {0}: it has one position")]
+    Narrow(ShardId),
+    #[error("change the shard map: another change is under way")]
+    UnderWay,
+    #[error("change the shard map: no change is under way")]
+    NoChange,
 }
 
 /// One shard's range.
@@ -61,6 +77,8 @@ impl ShardMap {
             version: 1,
             ranges,
             next_shard: shards,
+            change: None,
+            garbage: Vec::new(),
         }
     }
 
@@ -73,9 +91,8 @@ impl ShardMap {
             .max(self.next_shard);
         let next_shard = first.checked_add(ids).ok_or(PlanError::NoIds)?;
         let map = Self {
-            version: self.version + 1,
-            ranges: self.ranges.clone(),
             next_shard,
+            ..self.next()
         };
         Ok((map, ShardId(first)))
     }
@@ -128,12 +145,16 @@ impl ShardMap {
     }
 
     fn replace(&self, old: RangeInclusive<usize>, new: impl IntoIterator<Item = Range>) -> Self {
-        let mut ranges = self.ranges.clone();
-        ranges.splice(old, new);
+        let mut next = self.next();
+        next.ranges.splice(old, new);
+        next
+    }
+
+    /// Returns the map under its next version, for something of it to be changed.
+    fn next(&self) -> Self {
         Self {
             version: self.version + 1,
-            ranges,
-            next_shard: self.next_shard,
+            ..self.clone()
         }
     }
 
@@ -160,6 +181,7 @@ impl ShardMap {
             && self.ranges.windows(2).all(|pair| pair[0].start < pair[1].start)
             && shards.len() == self.ranges.len()
             && (self.next_shard == 0 || shards.last().is_none_or(|last| *last < self.next_shard))
+            && !self.garbage.iter().any(|shard| shards.contains(shard))
     }
 }
 

@@ -40,6 +40,17 @@ proto::metrics! {
         ring_changes: Counter = Metric::own("perdure_ring_changes_total");
         /// Leases of shards taken.
         lease_changes: Counter = Metric::own("perdure_lease_changes_total");
+        /// Shards that were split.
+        splits: Counter = Metric::own("perdure_shard_splits_total");
+        /// Pairs of shards that were merged.
+        merges: Counter = Metric::own("perdure_shard_merges_total");
+        /// Splits and merges that had to begin anew.
+        changes_failed: Counter = Metric::own("perdure_shard_changes_failed_total");
+        /// Splits and merges that the node is about.
+        changes_under_way: Gauge = Metric::own("perdure_shard_changes_under_way").gauge();
+        /// How long the calls of a range were parked by its split or merge.
+        change_parked: Histogram =
+            Metric::own("perdure_shard_change_parked_seconds").histogram(Scale::Time);
     }
 }
 

@@ -15,6 +15,8 @@ use proto::{
 };
 use tokio::sync::watch;
 
+use crate::map::ShardMap;
+
 /// Whose something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner<'a> {
@@ -22,10 +24,11 @@ pub(crate) enum Owner<'a> {
     Other(&'a Member),
 }
 
-/// What belongs to whom; the same on every node that sees the same members.
+/// What belongs to whom; the same on every node that sees the same members and the same map.
 #[derive(Clone)]
 pub struct Placement {
     view: Arc<View>,
+    map: Arc<ShardMap>,
     ring: Ring,
     /// Somebody else may own something, so that a look at the ring is worth it.
     shared: bool,
@@ -35,15 +38,21 @@ pub struct Placement {
 
 impl Placement {
     #[must_use]
-    pub fn new(view: Arc<View>) -> Self {
+    pub fn new(view: Arc<View>, map: Arc<ShardMap>) -> Self {
         let ring = Ring::of(&view);
         let shared = ring.names().iter().any(|name| name != view.me());
         Self {
             view,
+            map,
             ring,
             shared,
             with_leaving: OnceLock::new(),
         }
+    }
+
+    #[must_use]
+    pub fn map(&self) -> &Arc<ShardMap> {
+        &self.map
     }
 
     #[must_use]
@@ -54,7 +63,8 @@ impl Placement {
     /// Returns the name of the node that the shard belongs to.
     #[must_use]
     pub fn shard_owner(&self, shard: ShardId) -> &Arc<str> {
-        self.ring.owner_of_shard(shard).unwrap_or(self.view.me())
+        let home = self.map.home(shard);
+        self.ring.owner_of_shard(home).unwrap_or(self.view.me())
     }
 
     /// Tells whether some other node may own something: it takes what this one gives.
@@ -81,7 +91,12 @@ impl Placement {
         if !self.shared {
             return Owner::Me;
         }
-        self.named(self.ring.owner_of_shard(shard))
+        self.named(self.ring.owner_of_shard(self.map.home(shard)))
+    }
+
+    /// Tells whether there is such a shard and it belongs to this node.
+    pub(crate) fn is_mine(&self, shard: ShardId) -> bool {
+        self.map.range(shard).is_some() && self.shard(shard) == Owner::Me
     }
 
     /// Returns who owned the shard before this node did: whoever leaves, or who would own it without this node.
@@ -166,7 +181,8 @@ mod tests {
 
     fn placement(me: &str, members: &[(&str, State)]) -> Placement {
         let members = members.iter().map(|(name, state)| member(name, *state)).collect();
-        Placement::new(Arc::new(View::new(1, me.into(), members, 0)))
+        let view = View::new(1, me.into(), members, 0);
+        Placement::new(Arc::new(view), Arc::new(ShardMap::even(4)))
     }
 
     fn queue(name: &str) -> QueueKey {

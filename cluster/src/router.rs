@@ -39,12 +39,14 @@ use crate::{
     aside::Aside,
     keeper::Notice,
     map::ShardMap,
+    maps::Maps,
     metrics::NodeMetrics,
     operate::Answerer,
     peers::Peers,
     placement::{Owner, Placement},
     queues::Queues,
     rpc::{Call, Lost, is_repeatable, peer::Peer},
+    split::Standing,
 };
 
 /// How long a request waits for a shard that is being taken up.
@@ -60,7 +62,7 @@ pub struct Router(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) node: NodeId,
-    pub(crate) map: ShardMap,
+    pub(crate) maps: Maps,
     pub(crate) store: Arc<dyn ShardStore>,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) visibility: Arc<dyn VisibilityIndex>,
@@ -82,6 +84,10 @@ pub(crate) struct Inner {
     pub(crate) operator: OnceLock<Answerer>,
     pub(crate) namespaces: RwLock<Namespaces>,
     pub(crate) metrics: NodeMetrics,
+    /// The split or merge that this node is about.
+    pub(crate) changing: Standing,
+    /// Held while parents are drained and the map is written: nobody takes them up here meanwhile.
+    pub(crate) switching: Arc<tokio::sync::Mutex<()>>,
 }
 
 tokio::task_local! {
@@ -97,9 +103,10 @@ pub async fn answering<F: Future>(received: Timestamp, call: F) -> F::Output {
 /// Who is to be asked.
 enum Way {
     Here(ShardHandle),
-    There(Arc<Peer>),
+    /// Asked with the version of the map by which it was found.
+    There(Arc<Peer>, u64),
     /// It belongs to this node, which has not asked for it yet: whoever had it may still have it.
-    Before(Arc<Peer>),
+    Before(Arc<Peer>, u64),
     /// It belongs to this node, which does not have it yet.
     Nowhere,
 }
@@ -143,7 +150,8 @@ impl Router {
 
     /// Asks the shard where it is, and where it goes if it goes meanwhile.
     async fn request(&self, target: RunTarget, request: Request) -> Result<Reply, AskError> {
-        let shard = self.0.map.shard(target.workflow.position());
+        let position = target.workflow.position();
+        let shard = self.0.placement.borrow().map().shard(position);
         let received = RECEIVED.try_with(|received| *received).unwrap_or_else(|_| now());
         let handle = self.0.shards.borrow().get(&shard).cloned();
         let again = match handle {
@@ -158,20 +166,23 @@ impl Router {
             },
         };
         // Only what is not answered at once here pays for the rest.
-        Box::pin(self.seek(shard, again, received)).await
+        Box::pin(self.seek(position, again, received)).await
     }
 
-    /// Asks whoever has the shard until somebody answers.
-    async fn seek(&self, shard: ShardId, mut again: Again, received: Timestamp) -> Result<Reply, AskError> {
+    /// Asks whoever has the position's shard, which may be another one meanwhile, until somebody answers.
+    async fn seek(&self, position: u64, mut again: Again, received: Timestamp) -> Result<Reply, AskError> {
         let mut shards = self.0.shards.subscribe();
         let mut placement = self.0.placement.subscribe();
         let mut give_up = Instant::now() + SHARD_WAIT;
         loop {
             let mut look_again = give_up;
-            let asked = match self.way(shard, &mut shards, &mut placement) {
+            let asked = match self.way(position, &mut shards, &mut placement) {
                 Way::Here(handle) => ask_handle(&handle, again.target, again.request, received).await,
-                Way::There(peer) | Way::Before(peer) => {
-                    let asked = ask_peer(&peer, again.target, again.request).await;
+                Way::There(peer, map) | Way::Before(peer, map) => {
+                    let asked = ask_peer(&peer, again.target, again.request, map).await;
+                    if let Asked::Again(_) = asked {
+                        self.doubt_map().await;
+                    }
                     look_again = Instant::now() + LOOK_AGAIN;
                     asked
                 }
@@ -196,31 +207,33 @@ impl Router {
         }
     }
 
-    /// Finds the shard: here if this node has it, whoever it belongs to; else at its owner.
+    /// Finds the position's shard: here if this node has it, whoever it belongs to; else at its owner.
     fn way(
         &self,
-        shard: ShardId,
+        position: u64,
         shards: &mut watch::Receiver<Arc<HashMap<ShardId, ShardHandle>>>,
         placement: &mut watch::Receiver<Arc<Placement>>,
     ) -> Way {
+        let placement = placement.borrow_and_update();
+        let shard = placement.map().shard(position);
         if let Some(handle) = shards.borrow_and_update().get(&shard)
             && handle.is_alive()
         {
             return Way::Here(handle.clone());
         }
-        let placement = placement.borrow_and_update();
+        let map = placement.map().version;
         match placement.shard(shard) {
-            Owner::Other(member) => Way::There(self.0.peers.get(member)),
+            Owner::Other(member) => Way::There(self.0.peers.get(member), map),
             Owner::Me if self.0.waiting.borrow().contains(&shard) => placement
                 .before(shard)
-                .map_or(Way::Nowhere, |member| Way::Before(self.0.peers.get(member))),
+                .map_or(Way::Nowhere, |member| Way::Before(self.0.peers.get(member), map)),
             Owner::Me => Way::Nowhere,
         }
     }
 
     /// Answers another node's request if the shard is here or comes here.
     pub(crate) async fn ask_here(&self, target: RunTarget, request: Request) -> Result<Reply, AskError> {
-        let shard = self.0.map.shard(target.workflow.position());
+        let position = target.workflow.position();
         let mut shards = self.0.shards.subscribe();
         let mut placement = self.0.placement.subscribe();
         let (mut target, mut request) = (target, request);
@@ -228,14 +241,14 @@ impl Router {
         let give_up = Instant::now() + SHARD_WAIT;
         loop {
             let mut look_again = give_up;
-            match self.way(shard, &mut shards, &mut placement) {
+            match self.way(position, &mut shards, &mut placement) {
                 Way::Here(handle) => match ask_handle(&handle, target, request, received).await {
                     Asked::Answered(answer) => return answer,
                     // It waited for its answer: the asker knows what to do.
                     Asked::Again(again) if again.waited => return Err(AskError::Moved),
                     Asked::Again(again) => (target, request) = (again.target, again.request),
                 },
-                Way::Before(peer) => match ask_peer(&peer, target, request).await {
+                Way::Before(peer, map) => match ask_peer(&peer, target, request, map).await {
                     Asked::Answered(answer) => return answer,
                     Asked::Again(again) if again.waited => return Err(AskError::Moved),
                     Asked::Again(again) => {
@@ -243,7 +256,7 @@ impl Router {
                         look_again = Instant::now() + LOOK_AGAIN;
                     }
                 },
-                Way::There(_) => return Err(AskError::Moved),
+                Way::There(..) => return Err(AskError::Moved),
                 Way::Nowhere => {}
             }
             tokio::select! {
@@ -311,7 +324,7 @@ impl Router {
         workflow: &WorkflowKey,
         range: HistoryRange,
     ) -> Result<Vec<HistoryNode>, StoreError> {
-        let shard = self.0.map.shard(workflow.position());
+        let shard = self.map().shard(workflow.position());
         self.0.store.history(shard, range).await
     }
 
@@ -330,9 +343,10 @@ impl Router {
         &self.0.node.name
     }
 
+    /// Returns the newest map that this node has seen.
     #[must_use]
-    pub fn map(&self) -> &ShardMap {
-        &self.0.map
+    pub fn map(&self) -> Arc<ShardMap> {
+        self.0.maps.map()
     }
 
     /// Returns what belongs to whom, as this node believes.
@@ -398,11 +412,11 @@ async fn ask_handle(handle: &ShardHandle, target: RunTarget, request: Request, r
 }
 
 /// Asks the shard's owner.
-async fn ask_peer(peer: &Peer, target: RunTarget, request: Request) -> Asked {
-    let call = Call::Ask { target, request };
+async fn ask_peer(peer: &Peer, target: RunTarget, request: Request, map: u64) -> Asked {
+    let call = Call::Ask { target, request, map };
     let asked_at = Instant::now();
     let answer: Result<Result<Reply, AskError>, Lost> = peer.call(&call).await;
-    let Call::Ask { target, request } = call else {
+    let Call::Ask { target, request, .. } = call else {
         return Asked::Answered(Err(unavailable()));
     };
     let waited = matches!(answer, Ok(Err(AskError::Moved))) && asked_at.elapsed() >= TAKEN;

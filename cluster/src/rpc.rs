@@ -86,7 +86,12 @@ pub(crate) fn is_repeatable(request: &Request) -> bool {
 #[derive(Debug)]
 pub(crate) enum Call {
     /// For the shard that owns the workflow. `Result<Reply, AskError>`
-    Ask { target: RunTarget, request: Request },
+    /// `map` is the version of the asker's shard map: who has an older one looks for a newer.
+    Ask {
+        target: RunTarget,
+        request: Request,
+        map: u64,
+    },
     /// Waits at a queue. `Result<Polled, matching::error::AskError>`
     Poll {
         queue: QueueKey,
@@ -119,7 +124,7 @@ pub(crate) enum Call {
 
 wire_enum!(Call {
     fields {
-        1 Ask { 1 target, 2 request },
+        1 Ask { 1 target, 2 request, 3 map },
         2 Poll { 1 queue, 2 poller, 3 wait },
         3 Query { 1 queue, 2 task, 3 wait },
         4 AnswerQuery { 1 queue, 2 id, 3 answer },
@@ -194,12 +199,13 @@ pub enum News {
     Namespaces,
     /// The settings of a task queue, named by their row.
     QueueSettings(Bytes),
+    ShardMap,
     /// Anything may have changed: somebody could not be heard for a while.
     Anything,
 }
 
 wire_enum!(News {
-    unit { 1 Namespaces, 3 Anything }
+    unit { 1 Namespaces, 3 Anything, 4 ShardMap }
     value { 2 QueueSettings }
 });
 

@@ -34,13 +34,14 @@ impl Router {
     #[must_use]
     pub fn view(&self) -> NodeView {
         let inner = &self.0;
+        let map = self.map();
         let mut here: Vec<u32> = inner.shards.borrow().keys().map(|shard| shard.0).collect();
         here.sort_unstable();
         NodeView {
             node: inner.node.name.to_string(),
             generation: inner.node.generation,
-            shard_map_version: inner.map.version,
-            shards: inner.map.ranges.len(),
+            shard_map_version: map.version,
+            shards: map.ranges.len(),
             shards_here: here,
         }
     }

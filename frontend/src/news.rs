@@ -39,5 +39,7 @@ async fn read(frontend: &Frontend, news: &News) -> Result<(), Error> {
             frontend.namespaces.reload().await?;
             settings::load(frontend).await
         }
+        // The router reads it by itself.
+        News::ShardMap => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ pub mod command;
 pub mod operator;
 pub mod pages;
 
+mod changes;
 mod client;
 mod question;
 mod table;

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     auditor::Place,
     courier::Courier,
+    feed::Feed,
     handle::{Answer, Envelope, ShardHandle, Unsent},
     input::{Input, LoadKey, Scan, Token},
     metrics::{Export, Levels, Metrics},
@@ -65,6 +66,8 @@ pub(crate) enum Message {
     Ask(Envelope),
     Input(Input),
     Drain(oneshot::Sender<()>),
+    Feed(Feed),
+    Median(oneshot::Sender<Option<u64>>),
     View(oneshot::Sender<ShardView>),
 }
 
@@ -78,6 +81,8 @@ pub struct ShardActor {
     hooks: Hooks,
     replies: HashMap<Token, oneshot::Sender<Answer>>,
     drained: Option<oneshot::Sender<()>>,
+    /// Whoever copies the rows.
+    follower: Option<Feed>,
     /// How it ends unless it panics.
     end: Ended,
     out: Vec<Output>,
@@ -112,6 +117,7 @@ pub fn start(arbiter: &ArbiterHandle, setup: Setup, hooks: Hooks) -> ShardHandle
         hooks,
         replies: HashMap::new(),
         drained: None,
+        follower: None,
         end: Ended::Stopped,
         out,
         pump: false,
@@ -165,6 +171,13 @@ impl Handler<Message> for ShardActor {
                 self.drained = Some(done);
                 self.feed(Input::Drain, ctx);
             }
+            Message::Feed(mut feed) => {
+                if !self.core.is_committing() {
+                    feed.begin(&self.hooks.lease, self.core.committed);
+                }
+                self.follower = Some(feed);
+            }
+            Message::Median(reply) => drop(reply.send(self.core.median())),
             // A lost view only means that nobody looks any more.
             Message::View(reply) => drop(reply.send(self.core.view())),
         }
@@ -178,9 +191,16 @@ impl Handler<Message> for ShardActor {
 
 impl ShardActor {
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.take(input);
+        self.execute(ctx);
+    }
+
+    fn take(&mut self, input: Input) {
+        if let (Input::Committed { batch }, Some(feed)) = (&input, &mut self.follower) {
+            feed.committed(&self.hooks.lease, *batch);
+        }
         let now = (self.hooks.clock)();
         self.core.handle(input, now, &mut self.out);
-        self.execute(ctx);
     }
 
     fn execute(&mut self, ctx: &mut Context<Self>) {
@@ -282,6 +302,9 @@ impl ShardActor {
     }
 
     fn commit(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+        if let Some(feed) = &mut self.follower {
+            feed.committing(&batch);
+        }
         let (store, lease) = (Arc::clone(&self.hooks.store), self.hooks.lease.clone());
         let metrics = Arc::clone(&self.hooks.metrics);
         let (number, begun) = (batch.number, (self.hooks.clock)());
@@ -330,8 +353,7 @@ impl ShardActor {
         let mut future = Box::pin(future);
         let mut poll = std::task::Context::from_waker(std::task::Waker::noop());
         if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut poll) {
-            let now = (self.hooks.clock)();
-            return self.core.handle(input(value), now, &mut self.out);
+            return self.take(input(value));
         }
         ctx.spawn(
             future

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     actor::{Message, ShardActor},
+    feed::Feed,
     input::{Input, Request, RunTarget, Token},
     output::AskError,
     view::ShardView,
@@ -84,6 +85,18 @@ impl ShardHandle {
         let (reply, done) = oneshot::channel();
         self.send(Message::Drain(reply))?;
         done.await.map_err(|_| AskError::Moved)
+    }
+
+    /// Has the shard hand over what it commits. A feed that was there before ends.
+    pub fn feed(&self, feed: Feed) -> Result<(), AskError> {
+        self.send(Message::Feed(feed))
+    }
+
+    /// Returns a position with as many of the runs that were used lately below it as from it on.
+    pub async fn median(&self) -> Result<Option<u64>, AskError> {
+        let (reply, median) = oneshot::channel();
+        self.send(Message::Median(reply))?;
+        median.await.map_err(|_| AskError::Moved)
     }
 
     pub async fn view(&self) -> Result<ShardView, AskError> {

@@ -314,6 +314,15 @@ impl Shard {
         }
     }
 
+    /// Returns a position with as many of the resident runs below it as from it on.
+    #[must_use]
+    pub fn median(&self) -> Option<u64> {
+        let runs = self.cache.slots().map(|(run, _)| run.workflow.position());
+        let mut positions: Vec<u64> = runs.collect();
+        let middle = positions.len() / 2;
+        (!positions.is_empty()).then(|| *positions.select_nth_unstable(middle).1)
+    }
+
     /// Returns the shard as an operator sees it.
     #[must_use]
     pub fn view(&self) -> crate::view::ShardView {

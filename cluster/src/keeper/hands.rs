@@ -53,8 +53,25 @@ impl Hands {
     pub(super) async fn take_up(&self, id: ShardId, life: Life) -> Result<(), StoreError> {
         let inner = &self.router.0;
         let begun = std::time::Instant::now();
+        let gone = || StoreError::Unavailable("the shard was split or merged".to_owned());
+        if self
+            .router
+            .map()
+            .change
+            .as_ref()
+            .is_some_and(|change| change.has_parent(id))
+        {
+            // It may be drained for that at this moment.
+            drop(inner.switching.lock().await);
+        }
+        if self.router.map().range(id).is_none() {
+            return Err(gone());
+        }
         let leased_at = now();
         let lease = inner.store.acquire(id, &inner.node).await?;
+        if !self.router.may_serve(id).await? {
+            return Err(gone());
+        }
         let setup = Setup {
             id,
             batch: lease.batch,
@@ -128,15 +145,19 @@ impl Router {
     ///
     /// One that does not finish in time is fenced by its next owner.
     pub(crate) async fn give_up(&self, shard: ShardId) {
+        if let Err(error) = self.finish(shard).await {
+            tracing::warn!(%shard, %error, "shard not given up in good order");
+        }
+    }
+
+    /// Makes durable what the shard has taken and releases its lease; done if it is not here.
+    pub(crate) async fn finish(&self, shard: ShardId) -> Result<(), AskError> {
         let Some(handle) = self.remove_shard(shard) else {
-            return;
+            return Ok(());
         };
-        let drained = match timeout(FINISH, drain(&handle)).await {
+        match timeout(FINISH, drain(&handle)).await {
             Ok(drained) => drained,
             Err(_) => Err(AskError::Busy("shard did not finish in time")),
-        };
-        if let Err(error) = &drained {
-            tracing::warn!(%shard, %error, "shard not given up in good order");
         }
     }
 

@@ -65,7 +65,8 @@ impl Node for NodeService {
 
 async fn answer(router: &Router, call: Call) -> bytes::Bytes {
     match call {
-        Call::Ask { target, request } => {
+        Call::Ask { target, request, map } => {
+            router.heard_of_map(map).await;
             let reply: Result<Reply, AskError> = router.ask_here(target, request).await;
             encode(&reply)
         }

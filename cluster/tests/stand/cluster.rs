@@ -249,12 +249,13 @@ impl Cluster {
             loop {
                 let router = self.router(&name);
                 let placement = router.placement();
-                let mine: Vec<u32> = router
+                let mut mine: Vec<u32> = router
                     .map()
                     .shards()
                     .filter(|shard| **placement.shard_owner(*shard) == *name)
                     .map(|shard| shard.0)
                     .collect();
+                mine.sort_unstable();
                 let held: Vec<u32> = router.shard_views().await.iter().map(|view| view.shard).collect();
                 if mine == held {
                     break;

@@ -37,6 +37,7 @@ use storage::{
 };
 
 pub(crate) mod cluster;
+pub(crate) mod load;
 pub(crate) mod watched;
 
 pub(crate) const NAMESPACE: NamespaceId = NamespaceId::from_bytes([7; 16]);

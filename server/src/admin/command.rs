@@ -13,13 +13,14 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::{
+    changes,
     client::{AskError, ask},
     table::Table,
 };
 use crate::config::ADMIN_ADDRESS;
 
 /// How often the progress of a drain is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub struct AdminArgs {
@@ -44,6 +45,9 @@ pub enum Ask {
     Members,
     /// Show the shards: whose they are and where they run.
     Shards,
+    /// Split or merge shards while they serve.
+    #[command(subcommand)]
+    Shard(ShardAsk),
     /// Show the task queues and the nodes that hold them.
     Queues,
     /// Ask a node to hand over what it owns and to stop, and wait until it has.
@@ -56,6 +60,31 @@ pub enum Ask {
     /// Look at one run.
     #[command(subcommand)]
     Run(RunAsk),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ShardAsk {
+    /// Make two shards of one, and wait until it is done. The cluster goes on by itself if this command is stopped.
+    Split {
+        shard: u32,
+        /// The position at which the right half begins, in hexadecimal digits as `shards` shows them; the middle of
+        /// the runs that were used lately unless given.
+        #[arg(long, value_name = "POSITION")]
+        at: Option<String>,
+        /// How long to wait.
+        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        within: u64,
+    },
+    /// Make one shard of two neighbours, and wait until it is done.
+    Merge {
+        left: u32,
+        right: u32,
+        /// How long to wait.
+        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        within: u64,
+    },
+    /// Take a split or merge back that is not done yet.
+    Cancel,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +112,10 @@ pub enum AdminError {
     Slow(String, Duration),
     #[error("some nodes do not answer: {0}")]
     Silent(String),
+    #[error("the shards are as they were: somebody has taken the change back")]
+    TakenBack,
+    #[error("the change is not made after {0:?}; the cluster goes on by itself")]
+    Unfinished(Duration),
 }
 
 /// Runs the command to its end.
@@ -112,6 +145,7 @@ async fn execute(args: AdminArgs) -> Result<(), AdminError> {
             (value, table)
         }
         Ask::Drain { node, within } => return drain(&args, node, Duration::from_secs(*within)).await,
+        Ask::Shard(shard) => return changes::run(&args, shard).await,
         Ask::Run(RunAsk::Show {
             workflow_id,
             run_id,
@@ -179,7 +213,7 @@ async fn drain(args: &AdminArgs, node: &str, within: Duration) -> Result<(), Adm
     Ok(())
 }
 
-fn progress(output: Output, line: &str) {
+pub(super) fn progress(output: Output, line: &str) {
     // A document stands alone on standard output.
     if output == Output::Json {
         // Nobody need see it.
@@ -303,12 +337,12 @@ fn show_run(run: &Value) -> String {
     table.to_string()
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A value as it stands in a cell.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -318,7 +352,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Writes a text so that it can stand in a path or query.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -11,7 +11,10 @@ use proto::ids::WorkflowKey;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::question::{NodeReport, Question};
+use super::{
+    changes,
+    question::{NodeReport, Question},
+};
 
 /// How long another node may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -29,13 +32,15 @@ pub(crate) enum OperatorError {
     RunId(String),
     #[error("read from the store: {0}")]
     Store(String),
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Answers for this node and, through it, for the others. Clones share all.
 #[derive(Clone)]
 pub struct Operator {
     frontend: Arc<Frontend>,
-    router: Router,
+    pub(super) router: Router,
     drain: watch::Sender<bool>,
 }
 
@@ -85,6 +90,7 @@ impl Operator {
             generation,
             stage: self.frontend.stage().name(),
             shards: self.router.shard_views().await,
+            change: self.router.change_view(),
         }
     }
 
@@ -164,7 +170,14 @@ impl Operator {
                 "runs_on": running,
             }));
         }
-        json!({ "shards": shards, "silent": silent })
+        let change = map.change.as_ref().map(|change| changes::show(change, &said));
+        json!({
+            "map": map.version,
+            "shards": shards,
+            "change": change,
+            "garbage": map.garbage,
+            "silent": silent,
+        })
     }
 
     /// All queues, each with the node that holds it.

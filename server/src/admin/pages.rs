@@ -26,6 +26,9 @@ pub fn pages(operator: Operator) -> Router {
     Router::new()
         .route("/admin/members", get(members))
         .route("/admin/shards", get(shards))
+        .route("/admin/shards/{shard}/split", post(split))
+        .route("/admin/shards/{shard}/merge/{right}", post(merge))
+        .route("/admin/shards/cancel", post(cancel))
         .route("/admin/queues", get(queues))
         .route("/admin/run", get(run))
         .route("/admin/nodes/{name}", get(node))
@@ -50,6 +53,29 @@ async fn members(State(operator): State<Operator>) -> Json<Value> {
 
 async fn shards(State(operator): State<Operator>) -> Json<Value> {
     Json(operator.shards().await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Split {
+    /// A position in hexadecimal digits, as the shards' ranges are shown.
+    at: Option<String>,
+}
+
+async fn split(
+    State(operator): State<Operator>,
+    Path(shard): Path<u32>,
+    Query(split): Query<Split>,
+) -> Response {
+    answer(operator.split(shard, split.at.as_deref()).await)
+}
+
+async fn merge(State(operator): State<Operator>, Path((left, right)): Path<(u32, u32)>) -> Response {
+    answer(operator.merge(left, right).await)
+}
+
+async fn cancel(State(operator): State<Operator>) -> Response {
+    answer(operator.cancel().await)
 }
 
 async fn queues(State(operator): State<Operator>) -> Json<Value> {
@@ -85,6 +111,7 @@ fn answer(answer: Result<Value, OperatorError>) -> Response {
     let status = match &error {
         OperatorError::NoNode { .. } | OperatorError::NotFound(_) => StatusCode::NOT_FOUND,
         OperatorError::RunId(_) => StatusCode::BAD_REQUEST,
+        OperatorError::Refused(_) => StatusCode::CONFLICT,
         OperatorError::Silent(..) | OperatorError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, Json(json!({ "error": error.to_string() }))).into_response()

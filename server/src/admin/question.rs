@@ -1,5 +1,6 @@
 //! What one node is asked of itself, also by another node on an operator's behalf.
 
+use cluster::split::ChangeView;
 use serde::{Deserialize, Serialize};
 use shard::view::ShardView;
 
@@ -21,4 +22,6 @@ pub(crate) struct NodeReport {
     /// What it said of how ready it is: `serving`, `leaving` or `draining`.
     pub(crate) stage: &'static str,
     pub(crate) shards: Vec<ShardView>,
+    /// The split or merge of shards that it is about.
+    pub(crate) change: Option<ChangeView>,
 }
