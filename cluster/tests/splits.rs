@@ -19,7 +19,14 @@ use stand::{
     load::{Load, closed, signal},
     node_on, poll_by,
 };
-use storage::{batch::Table, memory::MemoryStore, shard::ShardStore};
+use storage::{
+    batch::Table,
+    memory::{
+        MemoryStore,
+        faults::{Fault, Gate, Kind, Outcome},
+    },
+    shard::ShardStore,
+};
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -113,6 +120,37 @@ async fn one_node_splits_and_merges_what_it_has() {
         .await
         .expect_err("it is closed");
     starts(host.router(), 130..131).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_fails_begins_anew_and_is_counted() {
+    let store = MemoryStore::new();
+    let config = Config {
+        shards: 1.try_into().expect("some"),
+        ..Config::default()
+    };
+    let host = node_on(store.clone(), config).await;
+    let router = host.router();
+    starts(router, 0..10).await;
+    let gate = Gate::new();
+    let second_time = Fault::held(&gate);
+    store.faults().next_of(ShardId(1), Kind::Acquire, Outcome::Lost);
+    store.faults().next_of(ShardId(3), Kind::Acquire, second_time);
+    router.want_split(ShardId(0), None).await.expect("wanted");
+    while gate.waiting() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let metrics = &router.metrics().node;
+    assert_eq!(metrics.changes_failed.value(), 1);
+    assert_eq!(metrics.changes_under_way.value(), 1);
+    gate.open();
+    let map = made(router).await;
+    assert_eq!(shards(&map), [3, 4].into());
+    work(router, 10).await;
+    while metrics.changes_under_way.value() != 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     host.stop().await;
 }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a program whose output is its report")]
 
 mod activities;
+mod changes;
 mod check;
 mod faults;
 mod pair;
@@ -41,6 +42,14 @@ const NOT_PROVOKED: &[(&str, &str)] = &[
     (
         "perdure_gossip_superseded_total",
         "two processes of one node: membership/src/gossip/tests.rs",
+    ),
+    (
+        "perdure_shard_changes_under_way",
+        "a change is made in less time than lies between two scrapes: cluster/tests/splits.rs",
+    ),
+    (
+        "perdure_shard_changes_failed_total",
+        "a store that fails on the way: cluster/tests/splits.rs",
     ),
 ];
 
@@ -94,6 +103,7 @@ async fn run(args: &Args, directory: &Path) -> Result<(), String> {
     workflows::play(&stage, &mut check).await?;
     activities::play(&stage, &mut check).await?;
     queues::play(&stage, &mut check).await?;
+    changes::play(&args.server, &stage.pages, &mut check).await?;
     faults::play(&mut faulty, &mut check).await?;
 
     // A Prometheus of its own, so that what is summed up above is of those servers alone.
