@@ -45,7 +45,7 @@ pub(crate) async fn handle(
         wait: request.wait_new_event,
         page_size: history::page_size(request.maximum_page_size, frontend.sizes()),
     };
-    let _waiting = if wish.wait {
+    let _waiting = if wish.wait || wish.close_only {
         Some(namespace.wait(Waiting::History)?)
     } else {
         None
@@ -85,9 +85,10 @@ pub(crate) async fn handle(
 /// Returns the event to wait for, if the caller has seen all that there was.
 fn wait_after(wish: Wish, token: Option<&HistoryToken>) -> Option<i64> {
     match token {
-        _ if !wish.wait => None,
-        // Nothing but the close wakes up who waits for the last possible event.
+        // Nothing but the close wakes up who waits for the last possible event: the official server lets those wait
+        // for it who did not ask to, too.
         _ if wish.close_only => Some(i64::MAX),
+        _ if !wish.wait => None,
         Some(token) if token.next >= token.end && token.open => Some(token.end),
         _ => None,
     }

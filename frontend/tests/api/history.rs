@@ -155,6 +155,35 @@ async fn a_reader_that_waits_in_vain_may_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_close_alone_waits_for_it_unasked() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    start(&mut client).await;
+    let request = GetWorkflowExecutionHistoryRequest {
+        history_event_filter_type: HistoryEventFilterType::CloseEvent.into(),
+        ..read(Vec::new(), 0)
+    };
+    let mut reader = server.client().await;
+    let mut waiting =
+        tokio::spawn(async move { reader.get_workflow_execution_history(within(20, request)).await });
+    tokio::time::timeout(std::time::Duration::from_millis(300), &mut waiting)
+        .await
+        .expect_err("it waits");
+    let terminate = TerminateWorkflowExecutionRequest {
+        namespace: NAMESPACE.to_owned(),
+        workflow_execution: execution(),
+        ..Default::default()
+    };
+    client
+        .terminate_workflow_execution(terminate)
+        .await
+        .expect("terminated");
+    let page = waiting.await.expect("reader").expect("close").into_inner();
+    assert_eq!(ids(page.history), [3]);
+    assert!(page.next_page_token.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_who_replays_is_shown_a_task_that_is_not_written() {
     let server = Server::start().await;
     let mut client = server.client().await;
