@@ -57,6 +57,8 @@ async fn a_poll_that_its_client_gave_up_takes_no_task() {
     polled(&mut client, queue()).await;
     poll.abort();
     assert!(poll.await.is_err());
+    // What comes by another connection may be quicker than the word that the poll is given up.
+    server.wait_poll_cancelled().await;
     start(&mut client, "w").await;
     // Were the task in the first poll's hands, it would come back only after its time-out of ten seconds.
     let task = client

@@ -31,7 +31,7 @@ pub(crate) struct Server {
     /// Set to stop it.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) served: tokio::task::JoinHandle<Result<(), grpc::ServeError>>,
-    _host: Host,
+    host: Host,
 }
 
 impl Server {
@@ -96,7 +96,15 @@ impl Server {
             frontend,
             stop,
             served,
-            _host: host,
+            host,
+        }
+    }
+
+    /// Waits until a poll is gone whose client gave it up.
+    pub(crate) async fn wait_poll_cancelled(&self) {
+        let cancelled = &self.host.router().metrics().queues.polls_cancelled;
+        while cancelled.value() == 0 {
+            tokio::task::yield_now().await;
         }
     }
 
