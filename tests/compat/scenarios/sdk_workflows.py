@@ -69,8 +69,8 @@ async def simple(ctx: Context) -> Record:
 @scenario
 async def eager_start(ctx: Context) -> Record:
     """The first task comes with the start when the client has a worker."""
-    async with ctx.worker(workflows=[Echo]):
-        handle = await ctx.client.start_workflow(
+    async with ctx.worker(workflows=[Echo]) as worker:
+        handle = await worker.client.start_workflow(
             Echo.run, 1, id=ctx.workflow_id(), task_queue=ctx.queue, request_eager_start=True
         )
         outcome = await _outcome(ctx, handle)
