@@ -2,21 +2,30 @@
 //!
 //! Only the suspect itself can refute, and it hears of its suspicion by chance: news is sent a number of times and is
 //! then old. If its finder dies before it declares the suspect dead, nobody speaks of it any more, and whoever still
-//! suspects it would do so for ever. So whoever suspects somebody for long tells it.
+//! suspects it would do so for ever. So whoever suspects somebody for long tells it, and takes it for dead when that is
+//! of no use: it is, or another life of it is there.
 
 use std::time::Duration;
+
+use foca::Member;
 
 use crate::{
     envelope::Kind,
     gossip::{Gossip, Moment, Output},
+    identity::Identity,
     limits,
 };
+
+/// Times as long as a suspicion that a suspect has to refute: it is told twice.
+const GIVEN_UP: u32 = 3;
 
 pub(super) struct Suspects {
     period: Duration,
     next: Option<Moment>,
     /// Where the last round ended, if not all were told.
     turn: usize,
+    /// Since when they are suspected.
+    since: Vec<(Member<Identity>, Moment)>,
 }
 
 impl Suspects {
@@ -26,7 +35,21 @@ impl Suspects {
             period: suspicion,
             next: None,
             turn: 0,
+            since: Vec::new(),
         }
+    }
+
+    /// Returns those who did not refute it in all the time that they had.
+    pub(super) fn given_up(&mut self, now: Moment, suspects: &[Member<Identity>]) -> Vec<Identity> {
+        self.since.retain(|(member, _)| suspects.contains(member));
+        for suspect in suspects {
+            if !self.since.iter().any(|(member, _)| member == suspect) {
+                self.since.push((suspect.clone(), now));
+            }
+        }
+        let is_over = |since: &Moment| now >= *since + self.period * GIVEN_UP;
+        let over = self.since.iter().filter(|(_, since)| is_over(since));
+        over.map(|(member, _)| member.id().clone()).collect()
     }
 
     pub(super) fn next(&self) -> Option<Moment> {
@@ -57,9 +80,17 @@ impl Gossip {
         let all = self.foca.iter_members();
         let suspects: Vec<_> = all
             .filter(|member| member.state() == foca::State::Suspect)
+            .cloned()
             .collect();
+        let given_up = self.suspects.given_up(now, &suspects);
+        if !given_up.is_empty() {
+            let dead = given_up.into_iter().map(Member::down);
+            let result = self.foca.apply_many(dead, true, &mut self.effects);
+            self.check(result);
+            self.settle(now, out);
+        }
         for place in self.suspects.due(now, suspects.len()) {
-            let suspect = suspects[place];
+            let suspect = &suspects[place];
             if let Ok(content) = self.wire.suspicion(self.foca.identity(), suspect) {
                 let bytes = self.envelope.seal(Kind::Swim, &content);
                 self.send(suspect.id().gossip, bytes, out);

@@ -105,11 +105,9 @@ fn two_find_each_other_with_all_that_they_say() {
     );
 }
 
-#[test]
-fn a_suspect_whose_finder_has_died_is_told_and_refutes() {
-    let (mut a, mut b) = pair();
-    // Heard of a third one, which is not there any more.
-    let suspect = foca::Member::new(b.me().clone(), 0, foca::State::Suspect);
+/// Hears it from a third one, which is not there any more.
+fn hears_of_a_suspect(a: &mut Gossip, suspect: &Identity) {
+    let suspect = foca::Member::new(suspect.clone(), 0, foca::State::Suspect);
     let mut finder = core(3);
     let me = finder.foca.identity().clone();
     let header = foca::Header {
@@ -123,12 +121,30 @@ fn a_suspect_whose_finder_has_died_is_told_and_refutes() {
     content.extend_from_slice(&[0, 1]);
     foca::Codec::encode_member(&mut finder.wire, &suspect, &mut content).expect("encoded");
     let heard = finder.envelope.seal(Kind::Swim, &content);
-    handle(&mut a, Input::Datagram(&heard), Moment::ZERO);
+    handle(a, Input::Datagram(&heard), Moment::ZERO);
     // It tells that to others until it is old news; all of it gets lost.
     for _ in 0..limits::TRANSMISSIONS {
         a.foca.gossip(&mut a.effects).expect("gossip");
     }
     a.effects.sends.clear();
+}
+
+#[test]
+fn a_suspect_that_does_not_refute_is_given_up() {
+    let (mut a, b) = pair();
+    hears_of_a_suspect(&mut a, b.me());
+    let mut now = Moment::ZERO;
+    while a.view().member("node-2").is_some() {
+        assert!(now < limits::SUSPICION * 4, "for ever");
+        now = a.next_deadline().expect("goes on");
+        handle(&mut a, Input::Tick, now);
+    }
+}
+
+#[test]
+fn a_suspect_whose_finder_has_died_is_told_and_refutes() {
+    let (mut a, mut b) = pair();
+    hears_of_a_suspect(&mut a, b.me());
     let state = |a: &Gossip| a.view().member("node-2").map(|member| member.state);
     assert_eq!(state(&a), Some(State::Suspect));
     let mut now = Moment::ZERO;
