@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, path::Path};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{check::Check, prometheus::get};
+use crate::check::Check;
 
 /// Splits a shard of the node that shows the pages, and merges what became of it.
 pub(crate) async fn play(program: &Path, pages: &str, check: &mut Check<'_>) -> Result<(), String> {
     let failed = ["perdure_shard_changes_failed_total"];
-    let before = shards(pages).await?;
+    let before = shards(program, pages).await?;
     let parent = before.first().ok_or("no shards")?.to_string();
     let moved = [
         "perdure_shard_splits_total",
@@ -18,10 +18,10 @@ pub(crate) async fn play(program: &Path, pages: &str, check: &mut Check<'_>) -> 
         "perdure_lease_changes_total",
     ];
     let step = check.begin("a shard is split", &moved, &failed).await?;
-    admin(program, pages, &["split", &parent]).await?;
+    admin(program, pages, &["shard", "split", &parent]).await?;
     check.end(step).await?;
 
-    let after = shards(pages).await?;
+    let after = shards(program, pages).await?;
     let children: Vec<_> = after.difference(&before).map(u64::to_string).collect();
     let [left, right] = &*children else {
         return Err(format!("{parent} of {before:?} was split into {children:?}"));
@@ -29,9 +29,9 @@ pub(crate) async fn play(program: &Path, pages: &str, check: &mut Check<'_>) -> 
     let step = check
         .begin("shards are merged", &["perdure_shard_merges_total"], &failed)
         .await?;
-    admin(program, pages, &["merge", left, right]).await?;
+    admin(program, pages, &["shard", "merge", left, right]).await?;
     check.end(step).await?;
-    let merged = shards(pages).await?;
+    let merged = shards(program, pages).await?;
     if merged.len() == before.len() && !merged.contains(&before.first().copied().unwrap_or_default()) {
         return Ok(());
     }
@@ -39,8 +39,8 @@ pub(crate) async fn play(program: &Path, pages: &str, check: &mut Check<'_>) -> 
 }
 
 /// The shards of the whole cluster.
-async fn shards(pages: &str) -> Result<BTreeSet<u64>, String> {
-    let page = get(pages, "/admin/shards").await?;
+async fn shards(program: &Path, pages: &str) -> Result<BTreeSet<u64>, String> {
+    let page = admin(program, pages, &["--output", "json", "shards"]).await?;
     let page: Value = serde_json::from_str(&page).map_err(|error| format!("read {page:?}: {error}"))?;
     let shards = page["shards"].as_array().ok_or("no shards are shown")?;
     Ok(shards
@@ -49,19 +49,19 @@ async fn shards(pages: &str) -> Result<BTreeSet<u64>, String> {
         .collect())
 }
 
-async fn admin(program: &Path, pages: &str, words: &[&str]) -> Result<(), String> {
+async fn admin(program: &Path, pages: &str, words: &[&str]) -> Result<String, String> {
     let done = Command::new(program)
-        .args(["admin", "--address", pages, "shard"])
+        .args(["admin", "--address", pages])
         .args(words)
         .output()
         .await;
     let done = done.map_err(|error| format!("start {}: {error}", program.display()))?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
     if done.status.success() {
-        return Ok(());
+        return Ok(said);
     }
     Err(format!(
-        "{words:?}: {}{}",
-        String::from_utf8_lossy(&done.stdout),
+        "{words:?}: {said}{}",
         String::from_utf8_lossy(&done.stderr)
     ))
 }
