@@ -160,7 +160,7 @@ async fn come_and_go(stage: &mut Stage, check: &mut Check<'_>) -> Result<(), Str
         "perdure_members_came_total",
         "membership_changed_count",
         "perdure_ring_changes_total",
-        "shard_closed_count",
+        "sharditem_removed_count",
     ];
     let step = check
         .begin("a node comes", &moved, &["perdure_members_failed_total"])
