@@ -64,13 +64,9 @@ def _python(server: str) -> list[str]:
 
 
 def _typescript(server: str) -> list[str]:
-    node = toolchain.node()
-    if isinstance(node, toolchain.Missing):
-        return [_tell(f"NOT RUN typescript: {node.why}")]
-    problem = _install_packages(node)
-    if problem:
-        return [_tell(f"FAIL typescript.install: {problem}")]
-    checks = [*node.node, str(_TYPESCRIPT / "checks.js")]
+    checks = _typescript_checks()
+    if isinstance(checks, str):
+        return [_tell(checks)]
     lines = _run("typescript.local", [*checks, "--server", server])
     with _server(server) as address:
         if address is None:
@@ -80,16 +76,24 @@ def _typescript(server: str) -> list[str]:
 
 def _typescript_at(targets: str) -> list[str]:
     """Puts client and worker to different nodes, each pair of neighbours in turn."""
-    node = toolchain.node()
-    if isinstance(node, toolchain.Missing):
-        return [_tell(f"NOT RUN typescript: {node.why}")]
-    problem = _install_packages(node)
-    if problem:
-        return [_tell(f"FAIL typescript.install: {problem}")]
+    checks = _typescript_checks()
+    if isinstance(checks, str):
+        return [_tell(checks)]
     nodes = targets.split(",")
     pairs = list(zip(nodes, nodes[1:] + nodes[:1], strict=True))
-    checks = [*node.node, str(_TYPESCRIPT / "checks.js"), "--address"]
-    return [line for pair in pairs for line in _run("typescript.nodes", [*checks, ",".join(pair)])]
+    address = [*checks, "--address"]
+    return [line for pair in pairs for line in _run("typescript.nodes", [*address, ",".join(pair)])]
+
+
+def _typescript_checks() -> list[str] | str:
+    """Gives the command that runs the checks, or the line that says why there is none."""
+    node = toolchain.node()
+    if isinstance(node, toolchain.Missing):
+        return f"NOT RUN typescript: {node.why}"
+    problem = _install_packages(node)
+    if problem:
+        return f"FAIL typescript.install: {problem}"
+    return [*node.node, str(_TYPESCRIPT / "checks.js")]
 
 
 def _install_packages(node: toolchain.Node) -> str | None:
