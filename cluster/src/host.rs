@@ -115,6 +115,7 @@ pub async fn start(parts: Parts) -> Result<Host, StartError> {
         lent: Aside::lent(),
         strayed,
         news: broadcast::Sender::new(NEWS_MAX),
+        workers: crate::workers::Roster::default(),
         operator: OnceLock::new(),
         namespaces: RwLock::new(parts.namespaces),
         metrics,

@@ -64,7 +64,8 @@ enum Done {
         placement: Arc<Placement>,
         may_take: bool,
     },
-    QueuesMoved,
+    /// What belongs elsewhere has gone there.
+    Moved,
 }
 
 /// A shard that could not be taken up.
@@ -192,7 +193,7 @@ impl Keeper {
                     self.judged(may_take);
                 }
             }
-            Ok(Done::QueuesMoved) => {}
+            Ok(Done::Moved) => {}
             Err(error) => tracing::error!(%error, "task of the keeper failed"),
         }
         None
@@ -317,9 +318,14 @@ impl Keeper {
             self.deeds.spawn(async move {
                 // Their tickets go back to their shards, which announce them where they belong from here on.
                 join_all(moved.iter().map(|queue| queue.drain())).await;
-                Done::QueuesMoved
+                Done::Moved
             });
         }
+        let (router, new) = (self.hands.router.clone(), Arc::clone(&placement));
+        self.deeds.spawn(async move {
+            router.move_workers(new).await;
+            Done::Moved
+        });
         inner.metrics.node.placed(before.view(), placement.view());
         let changes = placement.view().changes_since(before.view());
         let lost = |change: &Change| matches!(change, Change::Gone(_) | Change::Restarted(_));

@@ -16,6 +16,7 @@ pub mod router;
 pub mod split;
 pub mod tickets;
 pub mod view;
+pub mod workers;
 
 mod aside;
 mod courier;

@@ -10,7 +10,7 @@ use membership::{
     view::{Member, Profile, View},
 };
 use proto::{
-    ids::{NodeId, QueueKey, ShardId, TaskKind},
+    ids::{NamespaceId, NodeId, QueueKey, ShardId, TaskKind},
     time::Timestamp,
 };
 use tokio::sync::watch;
@@ -114,6 +114,15 @@ impl Placement {
             return Owner::Me;
         }
         self.named(self.ring.owner(&queue_key(queue)))
+    }
+
+    /// Returns who knows of the worker process.
+    pub(crate) fn worker(&self, namespace: NamespaceId, key: &str) -> Owner<'_> {
+        if !self.shared {
+            return Owner::Me;
+        }
+        let key = [b"worker/", namespace.as_bytes().as_slice(), key.as_bytes()].concat();
+        self.named(self.ring.owner(&key))
     }
 
     /// When everybody leaves each keeps what it has until it ends.

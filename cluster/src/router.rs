@@ -47,6 +47,7 @@ use crate::{
     queues::Queues,
     rpc::{Call, Lost, is_repeatable, peer::Peer},
     split::Standing,
+    workers::Roster,
 };
 
 /// How long a request waits for a shard that is being taken up.
@@ -80,6 +81,8 @@ pub(crate) struct Inner {
     /// Tickets that found no queue.
     pub(crate) strayed: Arc<Aside>,
     pub(crate) news: broadcast::Sender<News>,
+    /// The worker processes that belong to this node.
+    pub(crate) workers: Roster,
     /// Answers operators for this node.
     pub(crate) operator: OnceLock<Answerer>,
     pub(crate) namespaces: RwLock<Namespaces>,

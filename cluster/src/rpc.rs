@@ -23,7 +23,10 @@ use proto::{
 };
 use shard::input::{Refusal, Request, RunTarget};
 
-use crate::wire::{wire_enum, wire_struct};
+use crate::{
+    wire::{wire_enum, wire_struct},
+    workers::Ask,
+};
 
 pub(crate) mod metrics;
 pub(crate) mod peer;
@@ -120,6 +123,8 @@ pub(crate) enum Call {
     HandOver { shards: Vec<ShardId>, to: NodeId },
     /// Asked on an operator's behalf. `Bytes`, none if nobody answers yet
     Operate { question: Bytes },
+    /// Asked about the workers that belong to the node, see [`Ask`].
+    Workers { ask: Ask },
 }
 
 wire_enum!(Call {
@@ -133,6 +138,7 @@ wire_enum!(Call {
         7 Hints { 1 hints },
         8 HandOver { 1 shards, 2 to },
         9 Operate { 1 question },
+        10 Workers { 1 ask },
     }
 });
 

@@ -31,7 +31,6 @@ use crate::{
     metrics::{Counted, Metrics},
     namespace::{Namespaces, SYSTEM_ID, SYSTEM_NAME, reclaim::Reclaims, record::Record},
     rate::NodeRate,
-    worker::roster::Roster,
 };
 
 /// What clients are told of the server, and what it makes at its first start.
@@ -73,7 +72,6 @@ pub struct Frontend {
     pub(crate) router: Router,
     pub(crate) namespaces: Namespaces,
     pub(crate) reclaims: Reclaims,
-    pub(crate) roster: Roster,
     pub(crate) rate: NodeRate,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
@@ -113,7 +111,6 @@ impl Frontend {
             router,
             namespaces,
             reclaims: Reclaims::default(),
-            roster: Roster::default(),
             rate,
             options,
             metrics: Metrics::default(),

@@ -29,11 +29,6 @@ pub const ARCHIVED_PAGE_MAX: i32 = 10_000;
 pub const FAIRNESS_WEIGHTS_MAX: usize = 1_000;
 /// Settings of queues that are read from the registry at once.
 pub const QUEUE_SETTINGS_PAGE: usize = 100;
-/// Workers that a node remembers, and the bytes of what they say of themselves.
-pub const WORKERS_MAX: usize = 100_000;
-pub const WORKER_BYTES_MAX: usize = 64 * MIB;
-/// How long a worker is remembered that says nothing (reference 1.4).
-pub const WORKER_TTL: Duration = Duration::from_secs(5 * 60);
 /// Workers on one page.
 pub const WORKER_PAGE_DEFAULT: usize = 100;
 pub const WORKER_PAGE_MAX: usize = 1_000;

@@ -9,7 +9,6 @@ pub(crate) mod poll;
 pub(crate) mod poll_workflow_task;
 pub(crate) mod query_task;
 pub(crate) mod respond_query;
-pub(crate) mod roster;
 pub(crate) mod shutdown;
 pub(crate) mod task_token;
 

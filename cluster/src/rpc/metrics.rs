@@ -38,7 +38,7 @@ struct Series {
 }
 
 /// Whom a call of each kind is for, and its name.
-const KINDS: [[&str; 2]; 9] = [
+const KINDS: [[&str; 2]; 10] = [
     ["history", "Ask"],
     ["matching", "Poll"],
     ["matching", "Query"],
@@ -48,6 +48,7 @@ const KINDS: [[&str; 2]; 9] = [
     ["history", "Hints"],
     ["history", "HandOver"],
     ["admin", "Operate"],
+    ["matching", "Workers"],
 ];
 
 fn kind(call: &Call) -> usize {
@@ -61,6 +62,7 @@ fn kind(call: &Call) -> usize {
         Call::Hints { .. } => 6,
         Call::HandOver { .. } => 7,
         Call::Operate { .. } => 8,
+        Call::Workers { .. } => 9,
     }
 }
 

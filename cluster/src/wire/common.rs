@@ -20,6 +20,7 @@ use proto::temporal::{
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     sdk::v1::{UserMetadata, WorkflowTaskCompletedMetadata},
     update::v1::{Outcome, Request as UpdateRequest},
+    worker::v1::WorkerHeartbeat,
     workflow::v1::{VersioningOverride, WorkflowExecutionOptions},
     workflowservice::v1::DescribeWorkflowExecutionResponse,
 };
@@ -69,6 +70,7 @@ wire_messages!(
     UserMetadata,
     VersioningOverride,
     WorkerDeploymentOptions,
+    WorkerHeartbeat,
     WorkerVersionCapabilities,
     WorkflowExecution,
     WorkflowExecutionOptions,

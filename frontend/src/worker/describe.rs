@@ -1,7 +1,6 @@
 //! DescribeWorker (reference 1.4): the last heartbeat of one worker.
 
 use proto::temporal::workflowservice::v1::{DescribeWorkerRequest, DescribeWorkerResponse};
-use tokio::time::Instant;
 
 use super::list::info;
 use crate::{call::Call, error::Error, frontend::Frontend};
@@ -13,9 +12,9 @@ pub(crate) async fn handle(
 ) -> Result<DescribeWorkerResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let key = &request.worker_instance_key;
-    match frontend.roster.find(namespace.id, key, Instant::now()) {
+    match frontend.router.find_worker(namespace.id, key).await? {
         Some(worker) => Ok(DescribeWorkerResponse {
-            worker_info: Some(info(&worker)),
+            worker_info: Some(info(worker)),
         }),
         None => Err(Error::NotFound(format!("Worker {key} not found"))),
     }

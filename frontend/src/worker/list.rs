@@ -1,19 +1,12 @@
 //! ListWorkers and CountWorkers (reference 1.4): the workers that a condition holds of.
 
-use std::sync::Arc;
-
-use proto::{
-    temporal::{
-        enums::v1::WorkerStatus,
-        worker::v1::{WorkerHeartbeat, WorkerInfo, WorkerListInfo},
-        workflowservice::v1::{
-            CountWorkersRequest, CountWorkersResponse, ListWorkersRequest, ListWorkersResponse,
-        },
+use cluster::workers::Query;
+use proto::temporal::{
+    worker::v1::{WorkerHeartbeat, WorkerInfo, WorkerListInfo},
+    workflowservice::v1::{
+        CountWorkersRequest, CountWorkersResponse, ListWorkersRequest, ListWorkersResponse,
     },
-    time::Timestamp,
 };
-use storage::visibility::query::condition::{Cell, Condition};
-use tokio::time::Instant;
 
 use crate::{call::Call, error::Error, frontend::Frontend, limits};
 
@@ -27,22 +20,21 @@ pub(crate) async fn handle(
 ) -> Result<ListWorkersResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     let after = read_token(&request.next_page_token)?;
-    let condition = parse(&request.query)?;
+    let query = parse(&request.query)?;
     let size = match usize::try_from(request.page_size) {
         Ok(0) | Err(_) => limits::WORKER_PAGE_DEFAULT,
         Ok(size) => size.min(limits::WORKER_PAGE_MAX),
     };
-    let all = frontend.roster.after(namespace.id, after, Instant::now());
-    let mut fitting = all.into_iter().filter(|worker| holds(&condition, worker));
-    let page: Vec<Arc<WorkerHeartbeat>> = fitting.by_ref().take(size).collect();
-    let next_page_token = match (fitting.next(), page.last()) {
-        (Some(_), Some(last)) => token(&last.worker_instance_key),
+    let listed = frontend.router.list_workers(namespace.id, &query, after, size);
+    let (page, more) = listed.await?;
+    let next_page_token = match page.last() {
+        Some(last) if more => token(&last.worker_instance_key),
         _ => Vec::new(),
     };
     #[expect(deprecated, reason = "older clients read the whole heartbeats")]
     Ok(ListWorkersResponse {
-        workers_info: page.iter().map(|worker| info(worker)).collect(),
-        workers: page.iter().map(|worker| list_info(worker)).collect(),
+        workers: page.iter().map(list_info).collect(),
+        workers_info: page.into_iter().map(info).collect(),
         next_page_token,
     })
 }
@@ -53,17 +45,16 @@ pub(crate) async fn count(
     request: CountWorkersRequest,
 ) -> Result<CountWorkersResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
-    let condition = parse(&request.query)?;
-    let all = frontend.roster.after(namespace.id, None, Instant::now());
-    let count = all.iter().filter(|worker| holds(&condition, worker)).count();
+    let query = parse(&request.query)?;
+    let count = frontend.router.count_workers(namespace.id, &query).await?;
     Ok(CountWorkersResponse {
         count: i64::try_from(count).unwrap_or(i64::MAX),
     })
 }
 
-pub(super) fn info(worker: &WorkerHeartbeat) -> WorkerInfo {
+pub(super) fn info(worker: WorkerHeartbeat) -> WorkerInfo {
     WorkerInfo {
-        worker_heartbeat: Some(worker.clone()),
+        worker_heartbeat: Some(worker),
     }
 }
 
@@ -86,46 +77,13 @@ fn list_info(worker: &WorkerHeartbeat) -> WorkerListInfo {
     }
 }
 
-fn parse(query: &str) -> Result<Condition, Error> {
-    Condition::parse(query).map_err(|error| {
+fn parse(query: &str) -> Result<Query, Error> {
+    Query::parse(query).map_err(|error| {
         let message = error
             .message()
             .replacen("malformed SQL query", "malformed query", 1);
         Error::InvalidArgument(message)
     })
-}
-
-fn holds(condition: &Condition, worker: &WorkerHeartbeat) -> bool {
-    condition.holds(&|name: &str| field(worker, name))
-}
-
-/// Returns what a condition may ask for.
-fn field<'a>(worker: &'a WorkerHeartbeat, name: &str) -> Option<Cell<'a>> {
-    let version = worker.deployment_version.as_ref();
-    let host = worker.host_info.as_ref();
-    Some(match name {
-        "WorkerInstanceKey" => Cell::Text(&worker.worker_instance_key),
-        "WorkerIdentity" => Cell::Text(&worker.worker_identity),
-        "HostName" => Cell::Text(host.map_or("", |host| &host.host_name)),
-        "TaskQueue" => Cell::Text(&worker.task_queue),
-        "DeploymentName" => Cell::Text(version.map_or("", |version| &version.deployment_name)),
-        "BuildId" => Cell::Text(version.map_or("", |version| &version.build_id)),
-        "SdkName" => Cell::Text(&worker.sdk_name),
-        "SdkVersion" => Cell::Text(&worker.sdk_version),
-        "Status" | "WorkerStatus" => Cell::Text(status(worker.status())),
-        "StartTime" => Cell::Time(worker.start_time.as_ref().map(Timestamp::from_proto)),
-        "HeartbeatTime" => Cell::Time(worker.heartbeat_time.as_ref().map(Timestamp::from_proto)),
-        _ => return None,
-    })
-}
-
-fn status(status: WorkerStatus) -> &'static str {
-    match status {
-        WorkerStatus::Unspecified => "Unspecified",
-        WorkerStatus::Running => "Running",
-        WorkerStatus::ShuttingDown => "ShuttingDown",
-        WorkerStatus::Shutdown => "Shutdown",
-    }
 }
 
 fn token(key: &str) -> Vec<u8> {

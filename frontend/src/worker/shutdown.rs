@@ -7,7 +7,6 @@ use proto::{
         workflowservice::v1::{ShutdownWorkerRequest, ShutdownWorkerResponse},
     },
 };
-use tokio::time::Instant;
 
 use crate::{call::Call, error::Error, frontend::Frontend};
 
@@ -18,9 +17,7 @@ pub(crate) async fn handle(
 ) -> Result<ShutdownWorkerResponse, Error> {
     let namespace = frontend.namespaces.usable(&request.namespace).await?;
     if let Some(heartbeat) = request.worker_heartbeat.clone() {
-        frontend
-            .roster
-            .hear(namespace.id, vec![heartbeat], Instant::now());
+        frontend.router.hear_workers(namespace.id, vec![heartbeat]).await;
     }
     let worker = request.worker_instance_key.as_str();
     if !request.sticky_task_queue.is_empty() {
