@@ -18,7 +18,7 @@ use storage::{
 use tokio::sync::{broadcast::error::RecvError, watch};
 
 use crate::{
-    map::ShardMap,
+    map::{ShardMap, change::Serve},
     router::Router,
     rpc::{Hint, News},
 };
@@ -156,13 +156,12 @@ impl Router {
     pub(crate) async fn may_serve(&self, shard: ShardId) -> Result<bool, StoreError> {
         loop {
             let stored = self.read_map().await?;
-            if stored.map.range(shard).is_none() {
-                return Ok(false);
-            }
-            if !stored.map.is_being_replaced(shard) {
-                return Ok(true);
-            }
-            match self.change_map(&stored, stored.map.withdraw()).await {
+            let withdrawn = match stored.map.serve(shard) {
+                Serve::No => return Ok(false),
+                Serve::Yes => return Ok(true),
+                Serve::After(withdrawn) => withdrawn,
+            };
+            match self.change_map(&stored, withdrawn).await {
                 Ok(_) => {
                     tracing::info!(%shard, "shard is taken up: a split or merge of it begins anew");
                     return Ok(true);

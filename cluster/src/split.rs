@@ -1,13 +1,14 @@
 //! Split: makes new shards of others while these serve; see `docs/adr/0007`.
 //!
 //! An operator's wish stands in the map ([`crate::map::change`]). The node that has the parents carries it out
-//! (`carrier`, which does what [`copy`] says), and when it cannot, whoever has them next begins anew. `sweep` deletes
-//! the rows that nobody reads any more.
+//! (`carrier`, which does what [`steps`] and [`copy`] say), and when it cannot, whoever has them next begins anew.
+//! `sweep` deletes the rows that nobody reads any more.
 
 pub mod copy;
+pub mod steps;
+pub mod sweep;
 
 mod carrier;
-pub(crate) mod sweep;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -104,7 +104,7 @@ impl Follower {
 
 impl Feed {
     /// No batch is under way.
-    pub(crate) fn begin(&mut self, lease: &Lease, batch: u64) {
+    pub fn begin(&mut self, lease: &Lease, batch: u64) {
         self.state = State::Following { sent: None };
         self.tell(Fed::Began {
             lease: lease.clone(),
@@ -113,14 +113,14 @@ impl Feed {
     }
 
     /// The batch is about to be sent.
-    pub(crate) fn committing(&mut self, batch: &Batch) {
+    pub fn committing(&mut self, batch: &Batch) {
         if let State::Following { sent } = &mut self.state {
             *sent = Some((batch.number, batch.writes.clone()));
         }
     }
 
     /// The batch is durable.
-    pub(crate) fn committed(&mut self, lease: &Lease, batch: u64) {
+    pub fn committed(&mut self, lease: &Lease, batch: u64) {
         match &mut self.state {
             State::Waiting => self.begin(lease, batch),
             State::Following { sent } => {

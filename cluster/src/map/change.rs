@@ -45,7 +45,40 @@ impl Change {
     }
 }
 
+/// What whoever has just taken a shard's lease does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serve {
+    /// The shard is not in the map: it is not served.
+    No,
+    Yes,
+    /// Somebody may be filling shards that are to replace it. It is served once this map is in the place of the one that
+    /// was read: they cannot finish then. What is committed under the new lease would be missing there.
+    After(ShardMap),
+}
+
 impl ShardMap {
+    /// Returns what to do with a shard whose lease was taken before this map was read.
+    #[must_use]
+    pub fn serve(&self, shard: ShardId) -> Serve {
+        if self.range(shard).is_none() {
+            Serve::No
+        } else if self.is_being_replaced(shard) {
+            Serve::After(self.withdraw())
+        } else {
+            Serve::Yes
+        }
+    }
+
+    /// Returns where the shard is best split: at the median of the runs that were used lately.
+    #[must_use]
+    pub fn middle(&self, shard: ShardId, median: Option<u64>) -> u64 {
+        let Some((start, last)) = self.range(shard) else {
+            return 0;
+        };
+        let within = median.filter(|median| *median > start && *median <= last);
+        within.unwrap_or_else(|| start + (last - start) / 2 + 1)
+    }
+
     /// Returns the map that says that the shard is to be split, at `at` if that is said.
     pub fn want_split(&self, shard: ShardId, at: Option<u64>) -> Result<Self, PlanError> {
         let (start, last) = self.range(shard).ok_or(PlanError::Unknown(shard))?;

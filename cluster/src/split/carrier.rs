@@ -1,6 +1,6 @@
-//! Carrier: does what a copy wants done, with the store, the shards and the map as they are.
+//! Carrier: does what [`super::steps`] say is to be done, with the store, the shards and the map as they are.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use proto::ids::ShardId;
@@ -20,11 +20,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::copy::{Copy, Input, Output};
-use crate::{
-    map::{PlanError, ShardMap, change::Change},
-    router::Router,
+use super::{
+    copy,
+    steps::{Input, Output, Steps, Why},
 };
+use crate::{map::change::Change, maps::Stored, router::Router};
 
 /// A page is read after a pause of this many times as long as the last one took to be put: the copy takes a small part
 /// of what the store can do.
@@ -36,10 +36,12 @@ const TAKEN_UP: Duration = Duration::from_secs(5);
 /// Why a change is not made this time.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
-    #[error("{0}")]
-    Copy(&'static str),
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Steps(#[from] Why),
+    #[error("a parent is being taken up")]
+    TakenUp,
+    #[error("a child has no lease")]
+    NoLease,
     #[error(transparent)]
     Map(#[from] RegistryError),
     #[error(transparent)]
@@ -50,18 +52,35 @@ pub(super) enum Failed {
     Shard(#[from] AskError),
 }
 
+/// What has come of what was wanted.
+enum Done {
+    Map(Stored),
+    Written,
+    Copied(copy::Input),
+}
+
+type Work = FuturesUnordered<BoxFuture<'static, Result<Done, Failed>>>;
+
 /// A change that is being made.
 struct Carrier<'a> {
     router: &'a Router,
+    change: &'a Change,
     parents: Vec<ShardId>,
+    /// Until they are followed. Then they go: a shard that has let go ends when nobody has a way to it.
+    handles: Vec<ShardHandle>,
     children: Vec<ShardId>,
     leases: Vec<Option<Lease>>,
-    drained: HashSet<usize>,
+    follower: Follower,
+    work: Work,
+    /// The map that was read last.
+    read: Option<Stored>,
     /// Held from the drain on: nobody takes a parent up here meanwhile.
     alone: Option<OwnedMutexGuard<()>>,
     pause: Duration,
     put_at: Option<Instant>,
     parked_at: Option<Instant>,
+    /// What could not be done.
+    failure: Option<Failed>,
 }
 
 /// Makes the change, or leaves everything as it was.
@@ -70,293 +89,227 @@ pub(super) async fn carry(
     change: &Change,
     parents: Vec<(ShardId, ShardHandle)>,
 ) -> Result<(), Failed> {
-    let begun = begin(router, change, &parents).await?;
-    let children = begun
-        .change
-        .as_ref()
-        .map_or_else(Vec::new, |change| change.children.clone());
-    let children: Vec<_> = children.into_iter().map(ShardId).collect();
+    let median = match &parents[..] {
+        [(_, handle)] => handle.median().await?,
+        _ => None,
+    };
+    let (parents, handles) = parents.into_iter().unzip();
     let carrier = Carrier {
         router,
-        parents: parents.iter().map(|(shard, _)| *shard).collect(),
-        leases: vec![None; children.len()],
-        children,
-        drained: HashSet::new(),
+        change,
+        parents,
+        handles,
+        children: Vec::new(),
+        leases: Vec::new(),
+        follower: Follower::default(),
+        work: FuturesUnordered::new(),
+        read: None,
         alone: None,
         pause: Duration::ZERO,
         put_at: None,
         parked_at: None,
+        failure: None,
     };
-    let children = carrier.children.clone();
-    let carried = carrier.carry(&begun, parents).await;
-    if carried.is_err() {
-        withdraw(router, &children).await;
-    }
-    carried
+    carrier.carry(median).await
 }
 
-/// Sets ids for the new shards aside.
-async fn begin(
-    router: &Router,
-    change: &Change,
-    parents: &[(ShardId, ShardHandle)],
-) -> Result<Arc<ShardMap>, Failed> {
-    loop {
-        let stored = router.read_map().await?;
-        let same = stored
-            .map
-            .change
-            .as_ref()
-            .filter(|now| now.parents == change.parents);
-        if same.is_none() {
-            return Err(Failed::Copy("the change was taken back"));
-        }
-        let at = match parents {
-            [(shard, handle)] => middle(&stored.map, *shard, handle.median().await?),
-            _ => 0,
-        };
-        match router.change_map(&stored, stored.map.begin(at)?).await {
-            Ok(stored) => return Ok(stored.map),
-            Err(RegistryError::Conflict) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Returns where the shard is best split: at the median of the runs that were used lately.
-fn middle(map: &ShardMap, shard: ShardId, median: Option<u64>) -> u64 {
-    let Some((start, last)) = map.range(shard) else {
-        return 0;
-    };
-    let within = median.filter(|median| *median > start && *median <= last);
-    within.unwrap_or_else(|| start + (last - start) / 2 + 1)
-}
-
-/// Says that nobody fills these shards any more. Also settles whether the map was written after all.
-async fn withdraw(router: &Router, children: &[ShardId]) {
-    loop {
-        let withdrawn = async {
-            let stored = router.read_map().await?;
-            if !fills(&stored.map, children) {
-                return Ok(());
-            }
-            router.change_map(&stored, stored.map.withdraw()).await.map(drop)
-        };
-        match withdrawn.await {
-            Err(RegistryError::Conflict) => {}
-            // Whoever takes a parent up, or begins anew, does the same.
-            Err(RegistryError::Store(error)) => {
-                return tracing::warn!(%error, "change of the map not withdrawn");
-            }
-            Ok(()) => return,
-        }
-    }
-}
-
-fn fills(map: &ShardMap, children: &[ShardId]) -> bool {
-    let change = map.change.as_ref();
-    change.is_some_and(|change| {
-        change
-            .children
-            .iter()
-            .copied()
-            .map(ShardId)
-            .eq(children.iter().copied())
-    })
-}
-
-impl<'a> Carrier<'a> {
-    async fn carry(mut self, begun: &ShardMap, parents: Vec<(ShardId, ShardHandle)>) -> Result<(), Failed> {
-        let done = begun.finish()?;
-        let ranges = self.children.iter().filter_map(|child| done.range(*child));
-        let ranges: Vec<_> = ranges.collect();
-        let mut copy = Copy::new(self.parents.len(), &ranges, self.router.0.store.limits());
-        let mut follower = Follower::default();
-        for (place, (_, handle)) in parents.into_iter().enumerate() {
-            // The handle goes: a shard that has let go ends when nobody has a way to it.
-            handle.feed(follower.feed(place))?;
-        }
-        let mut maps = self.router.0.maps.subscribe();
-        let mut work = FuturesUnordered::new();
+impl Carrier<'_> {
+    async fn carry(mut self, median: Option<u64>) -> Result<(), Failed> {
         let mut out = Vec::new();
+        let mut steps = Steps::new(self.change, median, self.router.0.store.limits(), &mut out);
+        let mut maps = self.router.0.maps.subscribe();
         loop {
-            for output in out.drain(..) {
-                match self.perform(output)? {
-                    Some(task) => work.push(task),
-                    None => return self.switch(&done, begun).await,
+            for output in std::mem::take(&mut out) {
+                let performed = match output {
+                    Output::Done => {
+                        self.finish().await;
+                        return Ok(());
+                    }
+                    Output::Failed(why) => return Err(self.failure.take().unwrap_or(why.into())),
+                    other => self.perform(other),
+                };
+                if let Err(error) = performed {
+                    self.failed(error, &mut steps, &mut out);
+                    break;
                 }
             }
-            let progress = copy.progress();
-            self.router
-                .0
-                .changing
-                .update(|view| (view.phase, view.rows) = (progress.phase, progress.rows));
+            self.show(&steps);
             tokio::select! {
-                Some(input) = work.next(), if !work.is_empty() => {
-                    let input: Input = input?;
-                    if let Input::Drained { parent } = &input {
-                        self.drained.insert(*parent);
-                        // What it committed was told before it said so.
-                        while let Some((parent, fed)) = follower.try_next() {
-                            self.hear(parent, fed, &mut copy, &mut out)?;
-                        }
-                    }
-                    self.note(&input);
-                    copy.handle(input, &mut out);
+                Some(done) = self.work.next(), if !self.work.is_empty() => {
+                    self.done(done, &mut steps, &mut out);
                 }
-                Some((parent, fed)) = follower.next() => self.hear(parent, fed, &mut copy, &mut out)?,
+                Some((parent, fed)) = self.follower.next() => steps.handle(said(parent, fed), &mut out),
                 Ok(()) = maps.changed() => {
                     let known = Arc::clone(&maps.borrow_and_update().map);
-                    if !fills(&known, &self.children) {
-                        return Err(Failed::Copy("the change was taken back, or a parent taken up elsewhere"));
-                    }
+                    steps.handle(Input::Heard(&known), &mut out);
                 }
             }
         }
     }
 
-    /// What a parent said.
-    fn hear(&self, parent: usize, fed: Fed, copy: &mut Copy, out: &mut Vec<Output>) -> Result<(), Failed> {
-        let input = match fed {
-            Fed::Began { lease, batch } => Input::Began { parent, lease, batch },
-            Fed::Committed { batch, writes } => Input::Committed {
-                parent,
-                batch,
-                writes,
-            },
-            Fed::Ended if self.drained.contains(&parent) || self.parked_at.is_some() => return Ok(()),
-            Fed::Ended => {
-                return Err(Failed::Copy(
-                    "the shard went elsewhere, or was too busy to be followed",
-                ));
-            }
-        };
-        copy.handle(input, out);
-        Ok(())
+    fn show(&self, steps: &Steps) {
+        if let Some(progress) = steps.progress() {
+            let changing = &self.router.0.changing;
+            changing.update(|view| (view.phase, view.rows) = (progress.phase, progress.rows));
+        }
     }
 
-    fn note(&mut self, input: &Input) {
+    fn failed(&mut self, error: Failed, steps: &mut Steps, out: &mut Vec<Output>) {
+        tracing::debug!(%error, "step of a split or merge failed");
+        self.failure.get_or_insert(error);
+        steps.handle(Input::Failed, out);
+    }
+
+    /// Tells the steps what has come of something.
+    fn done(&mut self, done: Result<Done, Failed>, steps: &mut Steps, out: &mut Vec<Output>) {
+        match done {
+            Ok(Done::Map(stored)) => {
+                let map = Arc::clone(&stored.map);
+                self.read = Some(stored);
+                steps.handle(Input::Map(map), out);
+            }
+            Ok(Done::Written) => steps.handle(Input::Written, out),
+            Ok(Done::Copied(input)) => {
+                if let copy::Input::Drained { .. } = &input {
+                    // What it committed was told before it said so.
+                    while let Some((parent, fed)) = self.follower.try_next() {
+                        steps.handle(said(parent, fed), out);
+                    }
+                }
+                self.note(&input);
+                steps.handle(Input::Copied(input), out);
+            }
+            Err(Failed::Map(RegistryError::Conflict)) => steps.handle(Input::Refused, out),
+            Err(error) => self.failed(error, steps, out),
+        }
+    }
+
+    fn note(&mut self, input: &copy::Input) {
         match input {
-            Input::Leased { child, lease } => self.leases[*child] = Some(lease.clone()),
-            Input::Put { .. } => {
+            copy::Input::Leased { child, lease } => self.leases[*child] = Some(lease.clone()),
+            copy::Input::Put { .. } => {
                 let took = self.put_at.map_or(Duration::ZERO, |at| at.elapsed());
                 self.pause = (took * PAUSES).min(PAUSE_MAX);
             }
-            Input::Began { .. }
-            | Input::Detached { .. }
-            | Input::Read { .. }
-            | Input::Committed { .. }
-            | Input::Drained { .. }
-            | Input::Retaken { .. } => {}
+            copy::Input::Began { .. }
+            | copy::Input::Detached { .. }
+            | copy::Input::Read { .. }
+            | copy::Input::Committed { .. }
+            | copy::Input::Drained { .. }
+            | copy::Input::Retaken { .. } => {}
         }
     }
 
-    /// Begins what is wanted; `None` when the map is to be written.
-    fn perform(
-        &mut self,
-        output: Output,
-    ) -> Result<Option<BoxFuture<'static, Result<Input, Failed>>>, Failed> {
+    /// Begins what is wanted.
+    fn perform(&mut self, output: Output) -> Result<(), Failed> {
         let router = self.router.clone();
         let task = match output {
-            Output::Detach { parent, lease } => async move {
-                router.0.store.detach_histories(&lease).await?;
-                Ok(Input::Detached { parent })
-            }
-            .boxed(),
-            Output::Lease { child, above } => {
-                let shard = self.children[child];
+            Output::ReadMap => async move { Ok(Done::Map(router.read_map().await?)) }.boxed(),
+            Output::WriteMap(map) => {
+                let Some(read) = self.read.clone() else {
+                    return Ok(());
+                };
                 async move {
-                    let lease = router.0.store.acquire_above(shard, &router.0.node, above).await?;
-                    Ok(Input::Leased { child, lease })
+                    router.change_map(&read, map).await?;
+                    Ok(Done::Written)
                 }
                 .boxed()
             }
-            Output::Read { parent, from, limit } => {
+            Output::Follow { children } => {
+                self.leases = vec![None; children.len()];
+                self.children = children;
+                for (place, handle) in std::mem::take(&mut self.handles).into_iter().enumerate() {
+                    handle.feed(self.follower.feed(place))?;
+                }
+                return Ok(());
+            }
+            Output::Copy(output) => match self.perform_copy(output)? {
+                Some(task) => task,
+                None => return Ok(()),
+            },
+            Output::Stop => {
+                self.work.clear();
+                self.alone = None;
+                return Ok(());
+            }
+            Output::Done | Output::Failed(_) => return Ok(()),
+        };
+        self.work.push(task);
+        Ok(())
+    }
+
+    fn perform_copy(
+        &mut self,
+        output: copy::Output,
+    ) -> Result<Option<BoxFuture<'static, Result<Done, Failed>>>, Failed> {
+        let router = self.router.clone();
+        let task = match output {
+            copy::Output::Detach { parent, lease } => async move {
+                router.0.store.detach_histories(&lease).await?;
+                Ok(Done::Copied(copy::Input::Detached { parent }))
+            }
+            .boxed(),
+            copy::Output::Lease { child, above } => {
+                let shard = self.children[child];
+                async move {
+                    let lease = router.0.store.acquire_above(shard, &router.0.node, above).await?;
+                    Ok(Done::Copied(copy::Input::Leased { child, lease }))
+                }
+                .boxed()
+            }
+            copy::Output::Read { parent, from, limit } => {
                 let (shard, pause) = (self.parents[parent], self.pause);
                 async move {
                     sleep(pause).await;
                     let rows = moving::read(&*router.0.store, shard, &from, limit).await?;
-                    Ok(Input::Read { parent, rows })
+                    Ok(Done::Copied(copy::Input::Read { parent, rows }))
                 }
                 .boxed()
             }
-            Output::Put { child, batch } => {
+            copy::Output::Put { child, batch } => {
                 self.put_at = Some(Instant::now());
-                let lease = self.leases[child]
-                    .clone()
-                    .ok_or(Failed::Copy("a child has no lease"))?;
+                let lease = self.leases[child].clone().ok_or(Failed::NoLease)?;
                 async move {
                     router.0.store.commit(&lease, batch).await?;
-                    Ok(Input::Put { child })
+                    Ok(Done::Copied(copy::Input::Put { child }))
                 }
                 .boxed()
             }
-            Output::Drain { parent } => {
+            copy::Output::Drain { parent } => {
                 self.parked_at.get_or_insert_with(Instant::now);
                 if self.alone.is_none() {
                     let alone = Arc::clone(&router.0.switching).try_lock_owned();
-                    self.alone = Some(alone.map_err(|_| Failed::Copy("a parent is being taken up"))?);
+                    self.alone = Some(alone.map_err(|_| Failed::TakenUp)?);
                 }
                 let shard = self.parents[parent];
                 async move {
                     router.finish(shard).await?;
-                    Ok(Input::Drained { parent })
+                    Ok(Done::Copied(copy::Input::Drained { parent }))
                 }
                 .boxed()
             }
-            Output::Retake { parent } => {
+            copy::Output::Retake { parent } => {
                 let shard = self.parents[parent];
                 async move {
                     let lease = router.0.store.acquire(shard, &router.0.node).await?;
-                    Ok(Input::Retaken { parent, lease })
+                    Ok(Done::Copied(copy::Input::Retaken { parent, lease }))
                 }
                 .boxed()
             }
-            Output::Switch => return Ok(None),
-            Output::GiveUp(why) => return Err(Failed::Copy(why)),
+            copy::Output::Switch | copy::Output::GiveUp(_) => return Ok(None),
         };
         Ok(Some(task))
     }
 
-    /// Makes the children the shards. From a failure on nobody knows whether it was done: whoever takes a parent up
-    /// finds out.
-    async fn switch(self, done: &ShardMap, begun: &ShardMap) -> Result<(), Failed> {
-        loop {
-            let stored = self.router.read_map().await?;
-            if !fills(&stored.map, &self.children) {
-                // An earlier write of ours may have landed unheard.
-                if self
-                    .children
-                    .iter()
-                    .all(|child| stored.map.range(*child).is_some())
-                {
-                    break;
-                }
-                return Err(Failed::Copy(
-                    "the change was taken back, or a parent taken up elsewhere",
-                ));
-            }
-            match self.router.change_map(&stored, stored.map.finish()?).await {
-                Ok(_) => break,
-                // Something else of the map has changed.
-                Err(RegistryError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.finish(done, begun).await;
-        Ok(())
-    }
-
     /// Lets the children be taken up and counts.
-    async fn finish(self, done: &ShardMap, begun: &ShardMap) {
+    async fn finish(mut self) {
         let metrics = &self.router.0.metrics.node;
-        let is_merge = begun.change.as_ref().is_some_and(Change::is_merge);
-        if is_merge {
+        if self.change.is_merge() {
             metrics.merges.inc()
         } else {
             metrics.splits.inc()
         }
-        drop(self.alone);
+        self.alone = None;
         let mut shards = self.router.0.shards.subscribe();
         let router = self.router.clone();
         let children = self.children.clone();
@@ -373,9 +326,21 @@ impl<'a> Carrier<'a> {
         tracing::info!(
             ?parents,
             ?children,
-            map = done.version,
             parked_ms = u64::try_from(parked.as_millis()).unwrap_or(u64::MAX),
             "shards were split or merged"
         );
+    }
+}
+
+/// What a parent said.
+fn said(parent: usize, fed: Fed) -> Input<'static> {
+    match fed {
+        Fed::Began { lease, batch } => Input::Copied(copy::Input::Began { parent, lease, batch }),
+        Fed::Committed { batch, writes } => Input::Copied(copy::Input::Committed {
+            parent,
+            batch,
+            writes,
+        }),
+        Fed::Ended => Input::Ended { parent },
     }
 }

@@ -60,7 +60,7 @@ pub enum Input {
 }
 
 /// What to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Move what the parent's rows hold of histories to where it stands for all shards.
     Detach { parent: usize, lease: Lease },

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use proto::ids::ShardId;
-use shard::moving::{self, Spot};
+use shard::moving::{self, Rows, Spot};
 use storage::{
     batch::{Batch, Write},
     error::{CommitError, StoreError},
     registry::RegistryError,
+    shard::Lease,
 };
 
 use crate::{placement::Owner, router::Router};
 
 /// How long nothing is deleted: an owner of before that was cut off may still answer from memory what it has loaded.
-const REST: Duration = Duration::from_secs(5);
+pub const REST: Duration = Duration::from_secs(5);
 /// Rows that one batch deletes, besides the closed runs whose wake-ups are among them.
 const ROWS: usize = 200;
 /// A batch is followed by a pause of this many times as long as it took.
@@ -51,26 +52,57 @@ pub(crate) async fn run(router: Router) {
     }
 }
 
+/// What is deleted next. Pure: rows come in, batches go out; the simulation does the same.
+#[derive(Debug)]
+pub struct Sweep {
+    number: u64,
+    spot: Option<Spot>,
+    deleted: usize,
+}
+
+impl Sweep {
+    /// Begins under a lease that was just taken: whoever may still be filling the shard is fenced.
+    #[must_use]
+    pub fn new(lease: &Lease) -> Self {
+        Self {
+            number: lease.batch,
+            spot: Some(Spot::default()),
+            deleted: 0,
+        }
+    }
+
+    /// Returns where to read on, and how many rows; `None` when all are deleted.
+    #[must_use]
+    pub fn wants(&self) -> Option<(Spot, usize)> {
+        Some((self.spot.clone()?, ROWS))
+    }
+
+    /// Returns the batch that removes what was read, if anything is to be removed.
+    pub fn read(&mut self, rows: Rows) -> Option<Batch> {
+        self.spot = rows.next;
+        self.deleted += rows.writes.len();
+        // The last one empties what the backend itself owes for those before.
+        (!rows.writes.is_empty() || self.spot.is_none()).then(|| {
+            self.number += 1;
+            removal(self.number, rows.writes)
+        })
+    }
+}
+
 /// Deletes the shard's rows, takes it off the map's list, and returns.
 async fn sweep(router: &Router, shard: ShardId) -> Result<(), SweepError> {
     let store = &router.0.store;
-    // Whoever may still be filling it is fenced.
     let lease = store.acquire(shard, &router.0.node).await?;
-    let mut number = lease.batch;
-    let mut spot = Some(Spot::default());
-    let mut deleted = 0;
-    while let Some(from) = spot {
-        let rows = moving::read(&**store, shard, &from, ROWS).await?;
-        spot = rows.next;
-        deleted += rows.writes.len();
-        // The last one empties what the backend itself owes for those before.
-        if !rows.writes.is_empty() || spot.is_none() {
-            number += 1;
+    let mut sweep = Sweep::new(&lease);
+    while let Some((from, limit)) = sweep.wants() {
+        let rows = moving::read(&**store, shard, &from, limit).await?;
+        if let Some(batch) = sweep.read(rows) {
             let begun = tokio::time::Instant::now();
-            store.commit(&lease, removal(number, rows.writes)).await?;
+            store.commit(&lease, batch).await?;
             tokio::time::sleep(begun.elapsed() * PAUSES).await;
         }
     }
+    let deleted = sweep.deleted;
     store.release(&lease).await?;
     loop {
         let stored = router.read_map().await?;

@@ -14,7 +14,7 @@ use storage::{
 
 use super::*;
 use crate::{
-    map::ShardMap,
+    map::{ShardMap, change::Serve},
     maps::{self, Stored},
 };
 
@@ -195,11 +195,12 @@ impl World {
                 self.taking.push(TakeUp::Read(lease, map));
             }
             TakeUp::Read(lease, read) => {
-                if read.map.range(lease.shard).is_none() {
-                    return;
-                }
-                if !read.map.is_being_replaced(lease.shard) || self.change(&read, read.map.withdraw()).is_ok()
-                {
+                let serves = match read.map.serve(lease.shard) {
+                    Serve::No => return,
+                    Serve::Yes => true,
+                    Serve::After(withdrawn) => self.change(&read, withdrawn).is_ok(),
+                };
+                if serves {
                     self.owners.push(Owner {
                         batch: lease.batch,
                         lease,

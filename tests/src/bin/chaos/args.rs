@@ -32,8 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub stores: u8,
 
-    /// With --nodes: only these parts, of restart, add, kill, outage and partition. Only root can make partitions: they
-    /// are made if they are named.
+    /// With --nodes: only these parts, of restart, add, kill, outage, partition and split. Only root can make
+    /// partitions: they are made if they are named.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<Part>,
 
@@ -54,6 +54,7 @@ pub(crate) enum Part {
     Kill,
     Outage,
     Partition,
+    Split,
 }
 
 /// How much is done and how long anything may take.
@@ -101,6 +102,9 @@ pub(crate) struct ChurnScale {
     /// Times that all nodes are restarted, and that one comes and goes.
     pub rounds: u32,
     pub kills: u32,
+    /// Shards that are split or merged, and how often the node that does so is killed.
+    pub splits: u32,
+    pub split_kills: u32,
     /// Load before anything happens, for the figures to compare with.
     pub calm: Duration,
     /// Load between two things that happen.
@@ -122,6 +126,8 @@ impl Args {
             stores,
             rounds: 3,
             kills: self.kills.unwrap_or(10),
+            splits: 6,
+            split_kills: self.kills.unwrap_or(10),
             calm: Duration::from_secs(30),
             pause: Duration::from_secs(5),
             partition: Duration::from_secs(20),
@@ -136,6 +142,8 @@ impl Args {
             crowd: Crowd::SMALL,
             rounds: 1,
             kills: self.kills.unwrap_or(1),
+            splits: 2,
+            split_kills: self.kills.unwrap_or(2),
             calm: Duration::from_secs(5),
             pause: Duration::from_secs(2),
             outage: Duration::from_secs(10),

@@ -14,6 +14,7 @@ use crate::{
     ledger::Phase,
     load::Load,
     model::Counts,
+    split::Splits,
 };
 
 /// How long no call may fail until a take-over counts as done: longer than a call waits for a shard's next owner.
@@ -45,6 +46,7 @@ pub(crate) struct Summary {
 struct Churn<'a> {
     fleet: Fleet,
     load: Load,
+    splits: Splits,
     scale: ChurnScale,
     directory: &'a Path,
     figures: Vec<String>,
@@ -69,6 +71,7 @@ pub(crate) async fn run(
     let mut churn = Churn {
         fleet,
         load,
+        splits: Splits::new(seed),
         scale,
         directory,
         figures: Vec::new(),
@@ -96,6 +99,9 @@ impl Churn<'_> {
             for kill in 1..=self.scale.kills {
                 self.kill(kill).await?;
             }
+        }
+        if wanted(Part::Split) {
+            self.split_and_merge().await?;
         }
         if parts.contains(&Part::Partition) {
             for (number, (what, cut)) in CUTS.into_iter().enumerate() {
@@ -164,6 +170,41 @@ impl Churn<'_> {
         self.fleet.start(name).await?;
         tokio::time::sleep(self.scale.pause).await;
         self.check(&format!("kill {number}")).await
+    }
+
+    /// Splits and merges shards; then kills the nodes that do so.
+    async fn split_and_merge(&mut self) -> Result<(), String> {
+        for _ in 0..self.scale.splits {
+            let change = self.splits.choose(&self.fleet).await?;
+            self.phase(&change.name());
+            let figure = self.splits.make(&self.fleet, &change).await?;
+            println!("{figure}");
+            self.figures.push(figure);
+            tokio::time::sleep(self.scale.pause).await;
+        }
+        self.check("splits and merges").await?;
+        for number in 1..=self.scale.split_kills {
+            let change = self.splits.choose(&self.fleet).await?;
+            self.phase(&change.name());
+            let victim = self.splits.begin(&self.fleet, &change).await?;
+            let name = victim.node.clone();
+            let what = format!("kill {number}: {name} in {}", change.name());
+            self.phase(&what);
+            let killed = Instant::now();
+            self.fleet.kill(&name).await?;
+            let figure = Splits::end(&change, victim).await?;
+            println!("{figure}");
+            self.figures.push(figure);
+            self.recovered(killed, &what).await?;
+            self.phase(&format!("return {number}: {name}"));
+            self.fleet.start(&name).await?;
+            tokio::time::sleep(self.scale.pause).await;
+            self.check(&what).await?;
+        }
+        let figure = Splits::swept(&self.fleet).await?;
+        println!("{figure}");
+        self.figures.push(figure);
+        Ok(())
     }
 
     /// Cuts a node off, lets the others find out, and brings it back.
@@ -275,6 +316,8 @@ impl Churn<'_> {
             ("all restarts", "restart"),
             ("all that came", "add"),
             ("all that were drained", "drain"),
+            ("all splits", "split"),
+            ("all merges", "merge"),
             ("all kills", "kill"),
             ("all cuts", "cut"),
         ]

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +15,8 @@ use nodes::{
 
 use crate::{args::ChurnScale, client::Api};
 
-/// A cluster that is torn down with this value.
+/// A cluster that is torn down with this value and its copies.
+#[derive(Clone)]
 pub(crate) struct Fleet(Arc<Mutex<Cluster>>);
 
 impl Fleet {
@@ -54,6 +55,23 @@ impl Fleet {
         let nodes = cluster.nodes().iter();
         nodes
             .map(|node| (node.name.clone(), node.client.to_string()))
+            .collect()
+    }
+
+    /// The server's program, and the names and addresses of the nodes that run, for operators.
+    pub(crate) fn operated(&self) -> (PathBuf, Vec<(String, String)>) {
+        let cluster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = cluster.nodes().iter().filter(|node| node.pid.is_some());
+        let nodes = running.map(|node| (node.name.clone(), node.http.to_string()));
+        (cluster.state().program.clone(), nodes.collect())
+    }
+
+    /// Where the nodes' logs are.
+    pub(crate) fn logs(&self) -> Result<Vec<PathBuf>, String> {
+        let cluster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let nodes = cluster.nodes().iter();
+        nodes
+            .map(|node| cluster.log(&node.name).map_err(|error| error.to_string()))
             .collect()
     }
 

@@ -27,6 +27,7 @@ mod namespace;
 mod past;
 mod random;
 mod run;
+mod split;
 mod verify;
 mod worker;
 

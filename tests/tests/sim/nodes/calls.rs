@@ -35,6 +35,8 @@ pub(crate) enum Message {
         target: RunTarget,
         request: Request,
         by: Peer,
+        /// The version of the asker's map.
+        map: u64,
     },
     Answer {
         token: Token,
@@ -58,6 +60,8 @@ pub(crate) enum Message {
     Refused(QueueKey, Ticket, Refusal),
     Credit(ShardId, QueueKey, usize),
     Freed(ShardId),
+    /// The map has changed.
+    News,
     HandOver {
         token: u64,
         shards: Vec<ShardId>,
@@ -77,6 +81,7 @@ impl Message {
                 | Self::Refused(..)
                 | Self::Credit(..)
                 | Self::Freed(_)
+                | Self::News
                 | Self::Given { .. }
                 | Self::Empty(_)
         )
@@ -99,7 +104,11 @@ impl World {
                 target,
                 request,
                 by,
-            } => self.route(node, token, target, request, Origin::Peer(by)),
+                map,
+            } => {
+                self.heard_of_map(node, map);
+                self.route(node, token, target, request, Origin::Peer(by));
+            }
             Message::Answer { token, reply } => self.forward_answered(node, token, *reply),
             Message::ToQueue { queue, input } => self.tell_queue(node, &queue, input),
             Message::Poll {
@@ -116,6 +125,7 @@ impl World {
             }
             Message::Credit(shard, queue, free) => self.feed(node, shard, Input::Credit { queue, free }),
             Message::Freed(shard) => self.tell_leases(node, cluster::leases::Input::Freed(shard)),
+            Message::News => self.read_map(node),
             Message::HandOver { token, shards } => {
                 let asker = self.peer(from);
                 if let (Some(asker), Some(it)) = (asker, self.node(node)) {
@@ -129,7 +139,8 @@ impl World {
     }
 
     pub(crate) fn owner_of_shard(&mut self, node: usize, shard: ShardId) -> Option<usize> {
-        let owner = self.node(node)?.ring.owner_of_shard(shard)?.to_string();
+        let it = self.node(node)?;
+        let owner = it.ring.owner_of_shard(it.map.home(shard))?.to_string();
         self.seat_of(&owner)
     }
 
@@ -142,7 +153,8 @@ impl World {
         request: Request,
         origin: Origin,
     ) {
-        let shard = self.map.shard(target.workflow.position());
+        let Some(it) = self.node(node) else { return };
+        let shard = it.map.shard(target.workflow.position());
         let owner = self.owner_of_shard(node, shard);
         let until = self.now + WAITS;
         let newest = self.epochs.get(&shard).copied().unwrap_or_default();
@@ -185,11 +197,13 @@ impl World {
         match (owner, by, waiting) {
             (Some(owner), Some(by), Some(waiting)) => {
                 let Waiting { target, request, .. } = waiting;
+                let map = self.node(node).map_or(0, |it| it.map.version);
                 let ask = Message::Ask {
                     token,
                     target,
                     request,
                     by,
+                    map,
                 };
                 self.send(node, owner, ask);
             }
@@ -217,6 +231,7 @@ impl World {
 
     fn forward_answered(&mut self, node: usize, token: Token, reply: Result<Reply, AskError>) {
         if matches!(reply, Err(AskError::Moved)) {
+            self.doubt_map(node);
             return self.here(node, AGAIN, Local::AskAgain(token));
         }
         let forwarded = self.node(node).and_then(|it| it.forwarded.remove(&token));
@@ -245,7 +260,8 @@ impl World {
     pub(crate) fn route_parked(&mut self, node: usize) {
         let Some(it) = self.node(node) else { return };
         for (token, origin, waiting) in std::mem::take(&mut it.parked) {
-            let shard = self.map.shard(waiting.target.workflow.position());
+            let Some(it) = self.node(node) else { return };
+            let shard = it.map.shard(waiting.target.workflow.position());
             let owner = self.owner_of_shard(node, shard);
             let Some(it) = self.node(node) else { return };
             let here = it.held.get(&shard).is_some_and(|held| !held.draining);

@@ -1,6 +1,6 @@
 //! Members of the simulated cluster: how they start, gossip, leave, and what their views make of shards and queues.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use cluster::leases::{Input as LeasesInput, Leases, Output as LeasesOutput};
 use matching::input::Input as QueueInput;
@@ -14,6 +14,7 @@ use proto::{ids::NodeId, ids::ShardId, time::Timestamp};
 
 use super::{
     calls::Message,
+    carrier::Failures,
     node::{Node, Peer},
     world::{Event, Local, World},
 };
@@ -86,6 +87,13 @@ impl World {
             polls: [].into(),
             hand_overs: [].into(),
             askers: [].into(),
+            map: Arc::clone(&self.map),
+            doubted: None,
+            deeds: [].into(),
+            carrier: None,
+            failures: Failures::default(),
+            sweeper: None,
+            later: Vec::new(),
             leaving: false,
             wake: None,
         });
@@ -160,17 +168,30 @@ impl World {
 
     /// The node sees others: shards and queues may belong elsewhere.
     fn placed(&mut self, node: usize, view: Arc<View>) {
-        let shards: Vec<ShardId> = self.map.shards().collect();
         let Some(it) = self.node(node) else { return };
         it.ring = Ring::of(&view);
-        let me = Arc::clone(&it.id.name);
-        let mine = shards
-            .into_iter()
-            .filter(|shard| it.ring.owner_of_shard(*shard) == Some(&me))
-            .collect();
+        let before = std::mem::replace(&mut it.view, view);
+        let ids =
+            |view: &View| -> BTreeSet<_> { view.members().iter().map(|it| it.profile.id.clone()).collect() };
+        let came: Vec<_> = ids(&it.view).difference(&ids(&before)).cloned().collect();
+        for id in came {
+            // It may have been here before, and cut off when there was something to hear.
+            if let Some(peer) = self.find(&id).filter(|peer| peer.node != node) {
+                self.send(node, peer, Message::News);
+            }
+        }
+        self.place(node);
+        self.see_to_changes(node);
+    }
+
+    /// Tells the leases what belongs to the node by its view and its map.
+    pub(crate) fn place(&mut self, node: usize) {
+        let Some(it) = self.node(node) else { return };
+        let (me, view) = (Arc::clone(&it.id.name), Arc::clone(&it.view));
+        let is_mine = |shard: &ShardId| it.ring.owner_of_shard(it.map.home(*shard)) == Some(&me);
+        let mine = it.map.shards().filter(is_mine).collect();
         let others = view.members().iter().filter(|member| *member.name() != me);
         let others = others.map(|member| member.profile.id.clone()).collect();
-        it.view = view;
         let placed = LeasesInput::Placed {
             mine,
             others,
@@ -256,6 +277,7 @@ impl World {
 
     /// The shard works here no more, and nobody asked for that.
     pub(crate) fn fell(&mut self, node: usize, shard: ShardId) {
+        self.parent_fell(node, shard);
         self.tell_leases(node, LeasesInput::Fell(shard));
         self.leave_if_empty(node);
     }

@@ -2,12 +2,16 @@
 //! them that can fail. One clock decides in which order things happen; the same seed tells the same story.
 
 mod calls;
+mod carrier;
+mod deeds;
 mod gossip;
+mod maps;
 mod network;
 mod node;
 mod shards;
 mod store;
 mod story;
+mod sweeper;
 mod work;
 mod world;
 

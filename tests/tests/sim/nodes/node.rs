@@ -2,15 +2,22 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use cluster::leases::Leases;
+use cluster::{leases::Leases, map::ShardMap};
 use matching::{input::PollToken, queue::Queue};
 use membership::{gossip::Gossip, ring::Ring, view::View};
 use proto::ids::{NodeId, QueueKey, ShardId};
 use shard::{
+    feed::Feed,
     input::{Request, RunTarget, Token},
     shard::Shard,
 };
 use storage::shard::Lease;
+
+use super::{
+    carrier::{Carrier, Failures},
+    deeds::For,
+    sweeper::Sweeper,
+};
 
 pub(crate) struct Node {
     /// No other life of any node has it.
@@ -36,6 +43,17 @@ pub(crate) struct Node {
     pub(crate) hand_overs: BTreeMap<u64, (NodeId, Vec<ShardId>)>,
     /// Who asked for shards of this node.
     pub(crate) askers: BTreeMap<u64, Peer>,
+    /// The newest map that it has seen, and when it last doubted it.
+    pub(crate) map: Arc<ShardMap>,
+    pub(crate) doubted: Option<Duration>,
+    /// What it does at the store besides, and for whom.
+    pub(crate) deeds: BTreeMap<u64, For>,
+    /// The split or merge that it is about.
+    pub(crate) carrier: Option<Carrier>,
+    pub(crate) failures: Failures,
+    pub(crate) sweeper: Option<Sweeper>,
+    /// Shards that are taken up once the change that drains them is made or given up.
+    pub(crate) later: Vec<ShardId>,
     /// It gives up what it has, then ends.
     pub(crate) leaving: bool,
     /// When its next deadline is already in the calendar.
@@ -49,6 +67,10 @@ pub(crate) struct Held {
     /// The batch whose answer has not come.
     pub(crate) commit: Option<u64>,
     pub(crate) draining: bool,
+    /// Nobody waits for it to end.
+    pub(crate) given_up: bool,
+    /// Where it tells what it commits.
+    pub(crate) feed: Option<Feed>,
     pub(crate) flush: bool,
 }
 

@@ -45,9 +45,14 @@ impl World {
     pub(crate) fn give_up(&mut self, node: usize, shard: ShardId) {
         let held = self.node(node).and_then(|it| it.held.get_mut(&shard));
         match held {
-            Some(held) => {
+            Some(held) if !held.draining => {
                 held.draining = true;
                 self.feed(node, shard, Input::Drain);
+            }
+            // It is drained for a change: nobody here has a way to it.
+            Some(held) => {
+                held.given_up = true;
+                self.ended(node, shard);
             }
             None => self.ended(node, shard),
         }
@@ -65,6 +70,8 @@ impl World {
             lease,
             commit: None,
             draining: false,
+            given_up: false,
+            feed: None,
             flush: false,
         };
         if let Some(it) = self.node(node) {
@@ -73,6 +80,7 @@ impl World {
         self.outputs(node, shard, out);
         self.tell_leases(node, LeasesInput::TakenUp(shard));
         self.route_parked(node);
+        self.see_to_changes(node);
     }
 
     fn epoch(&mut self, node: usize, shard: ShardId) -> Option<u64> {
@@ -84,6 +92,10 @@ impl World {
         let mut out = Vec::new();
         let held = self.node(node).and_then(|it| it.held.get_mut(&shard));
         let Some(held) = held else { return };
+        if let (Input::Committed { batch }, Some(feed)) = (&input, &mut held.feed) {
+            feed.committed(&held.lease, *batch);
+        }
+        let hears = held.feed.is_some() && matches!(input, Input::Committed { .. });
         held.core.handle(input, now, &mut out);
         held.core.check();
         let epoch = held.lease.epoch;
@@ -91,6 +103,9 @@ impl World {
         self.outputs(node, shard, out);
         if flush {
             self.here(node, Duration::from_micros(10), Local::Flush(shard, epoch));
+        }
+        if hears {
+            self.hear_soon(node);
         }
     }
 
@@ -168,11 +183,17 @@ impl World {
     /// Everything is durable and answered: the lease goes back, then the next owner may have it.
     fn drained(&mut self, node: usize, shard: ShardId) {
         let held = self.node(node).and_then(|it| it.held.remove(&shard));
-        if let Some(held) = held {
-            assert!(held.commit.is_none(), "nothing is on its way");
-            self.release(node, held.lease);
+        let Some(held) = held else { return };
+        assert!(held.commit.is_none(), "nothing is on its way");
+        self.release(node, held.lease);
+        drop(held.feed);
+        if self.drains(node, shard).is_none() {
+            return self.ended(node, shard);
         }
-        self.ended(node, shard);
+        self.drained_for_change(node, shard);
+        if !held.given_up {
+            self.fell(node, shard);
+        }
     }
 
     fn read_later(&mut self, node: usize, shard: ShardId, read: Read) {

@@ -11,13 +11,14 @@ use storage::{
 };
 
 use super::{
+    deeds::{Deed, Outcome},
     node::Peer,
     world::{Event, Local, World},
 };
 use crate::{records, world::ready};
 
 /// How long a backend tries before it gives up.
-const GIVES_UP_AFTER: Duration = Duration::from_secs(4);
+pub(crate) const GIVES_UP_AFTER: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
@@ -31,6 +32,10 @@ pub(crate) enum Operation {
         batch: Batch,
     },
     Release(Lease),
+    Deed {
+        token: u64,
+        deed: Deed,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -59,11 +64,25 @@ pub(crate) enum Answer {
         epoch: u64,
         batch: u64,
     },
+    Deed {
+        token: u64,
+        outcome: Box<Outcome>,
+    },
 }
 
 impl World {
     pub(crate) fn take_up(&mut self, node: usize, shard: ShardId) {
         let attempt = self.number();
+        let waits = self.waits_for_change(node, shard);
+        let Some(it) = self.node(node) else { return };
+        if waits {
+            return it.later.push(shard);
+        }
+        if it.map.range(shard).is_none() {
+            it.taking.insert(shard, attempt);
+            let gone = Answer::NotAcquired { shard, attempt };
+            return self.here(node, Duration::from_micros(20), Local::Stored(gone));
+        }
         if let Some(it) = self.node(node) {
             it.taking.insert(shard, attempt);
         }
@@ -86,6 +105,9 @@ impl World {
         let Some(held) = held else { return };
         assert!(held.commit.is_none(), "one commit in flight");
         held.commit = Some(number);
+        if let Some(feed) = &mut held.feed {
+            feed.committing(&batch);
+        }
         let lease = held.lease.clone();
         let epoch = lease.epoch;
         self.operate(node, Operation::Commit { lease, batch });
@@ -101,7 +123,7 @@ impl World {
         self.operate(node, Operation::Release(lease));
     }
 
-    fn operate(&mut self, node: usize, operation: Operation) {
+    pub(crate) fn operate(&mut self, node: usize, operation: Operation) {
         let Some(by) = self.peer(node) else { return };
         let mut waits = vec![self.network.store_takes(&mut self.random)];
         if self.faulty && self.random.one_in(40) {
@@ -129,14 +151,7 @@ impl World {
                 attempt,
                 asked_at,
             } => {
-                let id = proto::ids::NodeId {
-                    name: format!("node-{}", by.node).into(),
-                    generation: by.life,
-                };
-                let lease = ready(self.store.acquire(shard, &id)).expect("a lease");
-                let newest = self.epochs.entry(shard).or_default();
-                assert!(lease.epoch > *newest, "an epoch is given once");
-                *newest = lease.epoch;
+                let lease = self.acquire(by, shard, 0);
                 Answer::Acquired {
                     attempt,
                     asked_at,
@@ -146,6 +161,10 @@ impl World {
             Operation::Commit { lease, batch } => self.arrive_commit(&lease, batch),
             Operation::Release(lease) => {
                 return ready(self.store.release(&lease)).expect("released");
+            }
+            Operation::Deed { token, deed } => {
+                let outcome = Box::new(self.arrive_deed(by, deed));
+                Answer::Deed { token, outcome }
             }
         };
         if self.faulty && self.random.one_in(40) {
@@ -161,6 +180,8 @@ impl World {
         match ready(self.store.commit(lease, batch)) {
             Ok(()) => {
                 assert_eq!(epoch, newest, "only the newest owner of {shard} commits");
+                let is_served = self.map.range(shard).is_some();
+                assert!(is_served, "{shard} commits and is not in the map");
                 if self.random.one_in(4) {
                     records::check_rows(&self.store, shard);
                 }
@@ -197,7 +218,7 @@ impl World {
                 lease,
             } if heard => {
                 if self.is_taking(node, lease.shard, attempt) {
-                    self.leased(node, lease, asked_at);
+                    self.look(node, lease, asked_at);
                 }
             }
             Answer::NotAcquired { shard, attempt } => {
@@ -217,7 +238,14 @@ impl World {
                 let error = CommitError::GaveUp("simulated".to_owned());
                 self.fail_commit(node, (shard, epoch, batch), error);
             }
-            Answer::Acquired { .. } | Answer::Committed { .. } | Answer::Fenced { .. } => {}
+            // That nothing is known needs no network.
+            Answer::Deed { token, outcome } if heard || matches!(*outcome, Outcome::Failed) => {
+                self.deed_done(node, token, *outcome);
+            }
+            Answer::Acquired { .. }
+            | Answer::Committed { .. }
+            | Answer::Fenced { .. }
+            | Answer::Deed { .. } => {}
         }
     }
 

@@ -19,8 +19,8 @@ const FAULTY: Duration = Duration::from_secs(90);
 const HEALED_WITHIN: Duration = Duration::from_secs(900);
 
 impl World {
-    /// Runs the world to its end. Returns a digest of all that happened.
-    pub(crate) fn run(mut self) -> u64 {
+    /// Runs the world to its end. Returns a digest of all that happened, and how many splits and merges were made.
+    pub(crate) fn run(mut self) -> (u64, [u32; 2]) {
         for node in 0..self.seats.len() {
             let wait = Duration::from_millis(self.random.below(3_000) as u64);
             self.after(wait, Event::Start(node));
@@ -29,6 +29,7 @@ impl World {
         self.after(Duration::ZERO, Event::Workers(TaskKind::Workflow));
         self.after(Duration::ZERO, Event::Workers(TaskKind::Activity));
         self.after(Duration::from_secs(5), Event::Fault);
+        self.after(Duration::from_secs(4), Event::Wish);
         while self.now < FAULTY {
             self.step();
         }
@@ -44,7 +45,7 @@ impl World {
         for shard in self.map.shards() {
             records::check_rows(&self.store, shard);
         }
-        self.trace()
+        (self.trace(), self.changes)
     }
 
     fn heal(&mut self) {
@@ -69,7 +70,7 @@ impl World {
             holders.len() == 1 && nodes[0].ring.owner_of_shard(shard) == Some(holders[0])
         });
         let closed = |n| self.model.is_closed(&self.store, &format!("order-{n}"));
-        agreed && placed && (0..WORKFLOWS).all(closed)
+        agreed && placed && self.is_unchanging() && (0..WORKFLOWS).all(closed)
     }
 
     fn story_so_far(&self) -> String {
@@ -80,8 +81,8 @@ impl World {
                 let members = node.view.members().len();
                 let parked = node.parked.len();
                 format!(
-                    "{}: {members} members, holds {held:?}, {parked} parked, {:?}",
-                    node.id.name, node.leases
+                    "{}: {members} members, holds {held:?}, {parked} parked, map {}, {:?}",
+                    node.id.name, node.map.version, node.leases
                 )
             })
             .collect();
@@ -93,7 +94,10 @@ impl World {
                 format!("{id} in {shard}: {}", self.model.outline(&self.store, &id))
             })
             .collect();
-        format!("at {:?}, {:?}, {nodes:#?}, {open:#?}", self.now, self.model)
+        format!(
+            "at {:?}, {:?}, {nodes:#?}, {open:#?}, map {:?}",
+            self.now, self.model, self.map
+        )
     }
 
     pub(crate) fn fault(&mut self) {
@@ -135,7 +139,7 @@ impl World {
     }
 
     /// Somebody starts the node again; nothing comes of it while it runs.
-    fn start_later(&mut self, node: usize) {
+    pub(crate) fn start_later(&mut self, node: usize) {
         let wait = Duration::from_millis(self.random.below(25_000) as u64);
         self.after(wait, Event::Start(node));
     }

@@ -1,6 +1,10 @@
 //! The calendar of the simulated cluster: what happens when, and to whom.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use cluster::map::ShardMap;
 use matching::input::PollToken;
@@ -21,7 +25,6 @@ use super::{
 };
 use crate::{random::Random, records::Model, world::Waiting};
 
-pub(crate) const SHARDS: u32 = 6;
 /// What the clocks of all nodes are near to.
 const BASE: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -61,6 +64,8 @@ pub(crate) enum Event {
     CallEnds(Token),
     PollEnds(PollToken),
     Fault,
+    /// Somebody wants a split or merge.
+    Wish,
     Start(usize),
 }
 
@@ -79,6 +84,15 @@ pub(crate) enum Local {
     /// Another node does not answer.
     HandOverEnds(u64),
     LeavingEnds,
+    /// A shard waits no more for a change of it.
+    TakeUp(ShardId),
+    /// The carrier may have heard something of the parents.
+    Hear,
+    /// A parent is not waited for any longer.
+    FinishEnds(u64, usize),
+    /// A change or a sweep may be tried again.
+    Changes,
+    Sweep(u64),
 }
 
 /// A place in the cluster; several lives of a node may sit there one after another.
@@ -101,7 +115,12 @@ pub(crate) struct World {
     /// The newest epoch of each shard, counted apart from the store.
     pub(crate) epochs: BTreeMap<ShardId, u64>,
     pub(crate) network: Network,
-    pub(crate) map: ShardMap,
+    /// The map as it is stored.
+    pub(crate) map: Arc<ShardMap>,
+    /// Ids that were ever given to shards.
+    pub(crate) used: BTreeSet<u32>,
+    /// Splits and merges that were made.
+    pub(crate) changes: [u32; 2],
     pub(crate) model: Model,
     pub(crate) calls: BTreeMap<Token, Call>,
     pub(crate) polls: BTreeMap<PollToken, (TaskKind, Peer)>,
@@ -114,6 +133,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let nodes = 3 + random.below(3);
+        let shards = 2 + u32::try_from(random.below(4)).expect("few");
         let seats = (0..nodes)
             .map(|_| Seat {
                 node: None,
@@ -131,7 +151,9 @@ impl World {
             store: MemoryStore::new(),
             epochs: BTreeMap::new(),
             network: Network::healthy(),
-            map: ShardMap::even(SHARDS),
+            map: Arc::new(ShardMap::even(shards)),
+            used: (0..shards).collect(),
+            changes: [0, 0],
             model: Model::default(),
             calls: BTreeMap::new(),
             polls: BTreeMap::new(),
@@ -230,6 +252,7 @@ impl World {
             Event::CallEnds(token) => drop(self.calls.remove(&token)),
             Event::PollEnds(token) => drop(self.polls.remove(&token)),
             Event::Fault => self.fault(),
+            Event::Wish => self.wish(),
             Event::Start(node) => self.start(node),
         }
     }
@@ -245,6 +268,11 @@ impl World {
             Local::ParkedEnds => self.end_parked(node),
             Local::HandOverEnds(token) => self.handed_over(node, token, Vec::new()),
             Local::LeavingEnds => self.leave(node),
+            Local::TakeUp(shard) => self.take_up(node, shard),
+            Local::Hear => self.hear(node),
+            Local::FinishEnds(round, parent) => self.finish_ends(node, round, parent),
+            Local::Changes => self.see_to_changes(node),
+            Local::Sweep(id) => self.sweep(node, id),
         }
     }
 
