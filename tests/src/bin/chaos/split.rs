@@ -137,7 +137,8 @@ impl Splits {
             }
             tokio::time::sleep(LOOK).await;
         }
-        tokio::time::sleep(self.random.duration(self.longest)).await;
+        // It is under way already: most moments should find it so.
+        tokio::time::sleep(self.random.duration(self.longest / 2)).await;
         let now = shards(fleet, Some(&node)).await?;
         let phase = if change.is_of(&now["change"]) {
             now["change"]["progress"]["phase"]
@@ -245,15 +246,11 @@ fn parked(fleet: &Fleet) -> Result<Vec<u64>, String> {
     for path in fleet.logs()? {
         let text = fs::read_to_string(&path).map_err(|error| format!("read {}: {error}", path.display()))?;
         for line in text.lines() {
-            let Some((_, rest)) = line.split_once(MARK) else {
-                continue;
-            };
-            let digits: String = rest
-                .chars()
-                .skip_while(|c| !c.is_ascii_digit())
-                .take_while(char::is_ascii_digit)
-                .collect();
-            found.extend(digits.parse::<u64>().ok());
+            // It is the line's last field, and may be coloured.
+            let digits = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next();
+            if line.contains(MARK) {
+                found.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
+            }
         }
     }
     Ok(found)
