@@ -115,7 +115,7 @@ fn test() -> Result<(), String> {
     churn(&[
         "--short".to_owned(),
         "--only".to_owned(),
-        "restart,add,kill".to_owned(),
+        "restart,add,kill,split".to_owned(),
     ])
 }
 
