@@ -3,6 +3,7 @@
 //! Pure: time, randomness and datagrams are given, what to send and tell comes out. Owns no socket, no clock and no
 //! thread. The agent drives it in production, a simulation in tests.
 
+mod denials;
 mod effects;
 mod missing;
 mod suspects;
@@ -13,7 +14,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use self::{effects::Effects, missing::Missing, suspects::Suspects, timers::Timers};
+use self::{denials::Denials, effects::Effects, missing::Missing, suspects::Suspects, timers::Timers};
 use crate::{
     config::{Config, Timing},
     envelope::{Dropped, Envelope, Kind},
@@ -91,6 +92,7 @@ pub struct Gossip {
     timers: Timers,
     missing: Missing,
     suspects: Suspects,
+    denials: Denials,
     stage: Stage,
     view: Arc<View>,
     timing: Timing,
@@ -141,6 +143,7 @@ impl Gossip {
             timers: Timers::default(),
             missing: Missing::new(&timing),
             suspects: Suspects::new(timing.suspicion),
+            denials: Denials::new(timing.probe_timeout),
             stage: Stage::Member,
             view: Arc::new(View::solo(profile)),
             timing,
@@ -165,6 +168,7 @@ impl Gossip {
         }
         self.settle(now, out);
         self.fire(now, out);
+        self.denials.give_up(now);
         self.refresh(out);
     }
 
@@ -172,10 +176,11 @@ impl Gossip {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
         match self.stage {
-            Stage::Member => [self.timers.next(), self.missing.next(), self.suspects.next()]
-                .into_iter()
-                .flatten()
-                .min(),
+            Stage::Member => {
+                let (timers, missing) = (self.timers.next(), self.missing.next());
+                let all = [timers, missing, self.suspects.next(), self.denials.next()];
+                all.into_iter().flatten().min()
+            }
             Stage::Leaving { next, .. } => Some(next),
             Stage::Gone => None,
         }
@@ -378,6 +383,7 @@ impl Gossip {
         match note {
             OwnedNotification::MemberUp(id) => {
                 self.missing.find(&id.name);
+                self.denials.found(&id.name);
                 self.metrics.members_up.inc();
             }
             OwnedNotification::MemberDown(id) => {
@@ -386,6 +392,7 @@ impl Gossip {
                 } else {
                     self.metrics.members_failed.inc();
                     self.missing.lose(&id, now);
+                    self.denials.wait_for(&id, now);
                 }
                 self.missing.hurry(now);
             }
@@ -441,9 +448,10 @@ impl Gossip {
     }
 
     fn publish(&mut self, mut members: Vec<Member>, state: State, out: &mut Vec<Output>) {
+        let awaited = self.denials.add_to(&mut members);
         members.extend(self.me().profile().map(|profile| Member { profile, state }));
         members.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        let lost = self.missing.lost();
+        let lost = self.missing.lost().saturating_sub(awaited);
         if members == self.view.members() && lost == self.view.lost() {
             return;
         }

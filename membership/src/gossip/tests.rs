@@ -105,9 +105,9 @@ fn two_find_each_other_with_all_that_they_say() {
     );
 }
 
-/// Hears it from a third one, which is not there any more.
-fn hears_of_a_suspect(a: &mut Gossip, suspect: &Identity) {
-    let suspect = foca::Member::new(suspect.clone(), 0, foca::State::Suspect);
+/// Hears of another from a third one, which is not there any more.
+fn hears(a: &mut Gossip, of: &Identity, state: foca::State) -> Vec<Output> {
+    let suspect = foca::Member::new(of.clone(), 0, state);
     let mut finder = core(3);
     let me = finder.foca.identity().clone();
     let header = foca::Header {
@@ -121,12 +121,51 @@ fn hears_of_a_suspect(a: &mut Gossip, suspect: &Identity) {
     content.extend_from_slice(&[0, 1]);
     foca::Codec::encode_member(&mut finder.wire, &suspect, &mut content).expect("encoded");
     let heard = finder.envelope.seal(Kind::Swim, &content);
-    handle(a, Input::Datagram(&heard), Moment::ZERO);
+    handle(a, Input::Datagram(&heard), Moment::ZERO)
+}
+
+fn hears_of_a_suspect(a: &mut Gossip, suspect: &Identity) {
+    hears(a, suspect, foca::State::Suspect);
     // It tells that to others until it is old news; all of it gets lost.
     for _ in 0..limits::TRANSMISSIONS {
         a.foca.gossip(&mut a.effects).expect("gossip");
     }
     a.effects.sends.clear();
+}
+
+#[test]
+fn a_death_that_the_dead_denies_is_told_to_nobody() {
+    let (mut a, mut b) = pair();
+    let out = hears(&mut a, b.me(), foca::State::Down);
+    let said = a.view().member("node-2").map(|member| member.state);
+    assert_eq!((said, a.view().lost()), (Some(State::Suspect), 0));
+    talk(&mut a, &mut b, sent(&out), Moment::ZERO);
+    let mut now = Moment::ZERO;
+    while now < limits::SUSPICION * 4 {
+        now = a
+            .next_deadline()
+            .expect("goes on")
+            .min(b.next_deadline().expect("goes on"));
+        let mut out = handle(&mut a, Input::Tick, now);
+        out.extend(handle(&mut b, Input::Tick, now));
+        talk(&mut a, &mut b, sent(&out), now);
+        assert!(a.view().member("node-2").is_some(), "after {now:?}");
+    }
+    let said = a.view().member("node-2").map(|member| member.state);
+    // Who had said so is not there any more.
+    assert_eq!((said, a.view().lost()), (Some(State::Alive), 1));
+}
+
+#[test]
+fn a_death_that_nobody_denies_is_told_after_a_moment() {
+    let (mut a, b) = pair();
+    hears(&mut a, b.me(), foca::State::Down);
+    let mut now = Moment::ZERO;
+    while a.view().member("node-2").is_some() {
+        now = a.next_deadline().expect("goes on");
+        handle(&mut a, Input::Tick, now);
+    }
+    assert_eq!((now, a.view().lost()), (limits::PROBE_TIMEOUT, 1));
 }
 
 #[test]
