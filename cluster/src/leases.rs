@@ -25,9 +25,12 @@ mod state;
 
 /// Shards that are asked for and taken up together: each is without an owner for as long as all of them take.
 pub const SHARDS_AT_A_TIME: usize = 16;
-/// Until a shard that could not be had is tried again; doubles up to the last.
+/// Until a shard that fell again and again is tried once more; doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// Until a shard is tried again whose lease was not to be had. It does not grow: the store is away, however long,
+/// and the shard is to work soon after its return.
+pub const RETRY_TAKE_UP: Duration = Duration::from_millis(250);
 /// How long after another node may have taken a shard that is looked for.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
 /// How long the others are asked for a shard that one of them keeps; then the lease is taken all the same.
@@ -127,7 +130,7 @@ impl Leases {
             Input::Asked { token, shards } => self.asked(token, shards, now, out),
             Input::Answered { by, shards, kept } => self.answered(&by, &shards, &kept),
             Input::TakenUp(shard) => self.taken_up(shard, now),
-            Input::NotTakenUp(shard) => self.want_again(shard, now),
+            Input::NotTakenUp(shard) => self.want(shard, now + RETRY_TAKE_UP),
             Input::Ended(shard) => self.ended(shard, now, out),
             Input::Fell(shard) => self.fell(shard, now, out),
             Input::Release(shard) => self.release(shard, out),
@@ -330,20 +333,24 @@ impl Leases {
         }
     }
 
-    /// The shard fell or could not be had: the first time it is tried again at once.
+    /// The shard fell: the first time it is tried again at once.
     fn want_again(&mut self, shard: ShardId, now: Timestamp) {
-        if !self.mine.contains(&shard) {
-            self.shards.remove(&shard);
-            return;
-        }
         let record = self.records.entry(shard).or_default();
         let wait = match record.failures {
             0 => Duration::ZERO,
             failures => (RETRY_FIRST * (1 << (failures - 1).min(10))).min(RETRY_LAST),
         };
         record.failures = record.failures.saturating_add(1);
-        let not_before = now + wait;
-        self.shards.insert(shard, State::Wanted { not_before });
+        self.want(shard, now + wait);
+    }
+
+    /// Wants the shard, unless it belongs elsewhere by now.
+    fn want(&mut self, shard: ShardId, not_before: Timestamp) {
+        if self.mine.contains(&shard) {
+            self.shards.insert(shard, State::Wanted { not_before });
+        } else {
+            self.shards.remove(&shard);
+        }
     }
 
     /// Does what is due.

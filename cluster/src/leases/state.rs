@@ -49,7 +49,7 @@ impl State {
 /// How a shard has done lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Record {
-    /// Times that it could not be had, or fell, one after another.
+    /// Times that it fell, one after another.
     pub(super) failures: u32,
 }
 

@@ -217,6 +217,23 @@ fn a_shard_that_falls_again_and_again_waits_longer_each_time() {
 }
 
 #[test]
+fn a_shard_whose_store_is_away_is_tried_again_soon_however_long_that_lasts() {
+    let mut leases = Leases::default();
+    tell(&mut leases, placed([1], &[]), START);
+    let mut now = START;
+    for _ in 0..50 {
+        tell(&mut leases, Input::NotTakenUp(ShardId(1)), now);
+        now = now + RETRY_TAKE_UP;
+        assert_eq!(leases.next_deadline().map(|at| at.min(now)), Some(now));
+        let out = tell(&mut leases, Input::Tick, now);
+        assert_eq!(out, [Output::TakeUp(ShardId(1))]);
+    }
+    tell(&mut leases, Input::TakenUp(ShardId(1)), now);
+    let out = tell(&mut leases, Input::Fell(ShardId(1)), now);
+    assert_eq!(out, [Output::TakeUp(ShardId(1))], "it never fell before");
+}
+
+#[test]
 fn a_shard_that_falls_before_it_is_said_to_be_here_is_taken_up_again() {
     let mut leases = Leases::default();
     tell(&mut leases, placed([1], &[]), START);

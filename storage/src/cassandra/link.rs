@@ -23,7 +23,7 @@ use scylla::{
     serialize::row::SerializeRow,
     statement::{Consistency, SerialConsistency, batch::Batch, prepared::PreparedStatement},
 };
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
     OpenError,
@@ -34,11 +34,12 @@ use super::{
 };
 use crate::error::StoreError;
 
-/// The pause before a failed request is sent again grows from the first to the second.
+/// The pause before a failed request is sent again grows from the first to the second. All of a node's requests wait
+/// so while the store is away, and this long at most after its return.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
-const PAUSE_LAST: Duration = Duration::from_millis(500);
+const PAUSE_LAST: Duration = Duration::from_millis(250);
 /// The pause between two attempts to make a new session.
-const RENEW_PAUSE: Duration = Duration::from_millis(300);
+const RENEW_PAUSE: Duration = Duration::from_millis(100);
 /// How often a connection that carries nothing is tried.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
@@ -52,6 +53,8 @@ struct Shared {
     config: CassandraConfig,
     session: RwLock<Arc<Session>>,
     renewing: AtomicBool,
+    /// Wakes those who wait for another session.
+    renewed: Notify,
     /// Work that must not end with its caller runs here.
     runtime: Handle,
 }
@@ -72,6 +75,7 @@ impl Link {
                 config: config.clone(),
                 session: RwLock::new(Arc::new(session)),
                 renewing: AtomicBool::new(false),
+                renewed: Notify::new(),
                 runtime: Handle::current(),
             }),
         })
@@ -90,8 +94,13 @@ impl Link {
     }
 
     pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline_of(std::time::Instant::now())
+    }
+
+    /// Of a call that has waited since then.
+    pub(crate) fn deadline_of(&self, since: std::time::Instant) -> Deadline {
         Deadline {
-            at: Instant::now() + self.shared.config.call_timeout,
+            at: Instant::from_std(since) + self.shared.config.call_timeout,
             pause: PAUSE_FIRST,
         }
     }
@@ -155,10 +164,14 @@ impl Link {
         error: &ExecutionError,
         deadline: &mut Deadline,
     ) -> Result<(), StoreError> {
-        if lost(error) {
+        let goes_on = if lost(error) {
+            let renewed = self.shared.renewed.notified();
             self.renew();
-        }
-        if is_refusal(error) || !deadline.pause().await {
+            deadline.pause_until(renewed).await
+        } else {
+            !is_refusal(error) && deadline.pause().await
+        };
+        if !goes_on {
             return Err(StoreError::Unavailable(format!("ask Cassandra: {error}")));
         }
         Ok(())
@@ -176,6 +189,7 @@ impl Link {
                     Ok(session) => {
                         *link.session.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
                         link.renewing.store(false, Ordering::Release);
+                        link.renewed.notify_waiters();
                         tracing::info!("Cassandra answers again");
                         return;
                     }
@@ -204,11 +218,17 @@ impl Deadline {
 
     /// Waits before another attempt; false when there is no time for one.
     pub(crate) async fn pause(&mut self) -> bool {
+        self.pause_until(std::future::pending()).await
+    }
+
+    /// As `pause`, and no longer than until the future ends.
+    async fn pause_until(&mut self, sooner: impl Future<Output = ()>) -> bool {
         let now = Instant::now();
         if now >= self.at {
             return false;
         }
-        tokio::time::sleep(self.pause.min(self.at - now)).await;
+        // Which of both it was is the same.
+        let _ = tokio::time::timeout(self.pause.min(self.at - now), sooner).await;
         self.pause = (self.pause * 2).min(PAUSE_LAST);
         true
     }
