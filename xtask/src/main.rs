@@ -40,7 +40,8 @@ const USAGE: &str = "cargo xtask TASK
             arguments go to perdure-load bench
   bench-cassandra
             print what workflows cost the server and Cassandra, one node of each, on a quiet machine; with --server PATH and
-            --load PATH for programs that are built already, and --seconds N
+            --load PATH for programs that are built already, --seconds N, --nodes N of each, --only noop,activity,
+            --concurrency 64,512; with --sleepers N what so many workflows cost while they sleep
   profile   SCENARIO: a CPU profile of the server under a load, as a flame graph; further arguments go to perdure-load run
   metrics-table
             write the table of docs/metrics.md from the code

@@ -48,6 +48,17 @@ impl Counts {
         })
     }
 
+    /// What both nodes have counted.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            conditional: self.conditional + other.conditional,
+            conditional_us: self.conditional_us + other.conditional_us,
+            writes: self.writes + other.writes,
+            reads: self.reads + other.reads,
+        }
+    }
+
     /// What was counted between an earlier time and this one.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {

@@ -1,7 +1,7 @@
 //! Launcher: real Cassandra nodes on 127.0.0.1, 127.0.0.2, … for tests and measurements.
 //!
 //! It copies Cassandra's jars with maven once, writes each node's settings and starts it as a process of its own
-//! on JDK 17. A node is stopped when its handle is dropped. Knows no CQL: a node is ready when its port answers.
+//! on JDK 17. A node is stopped when its handle is dropped. A node is ready when it answers a query.
 
 mod counts;
 mod jars;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -15,6 +15,9 @@ use crate::{LaunchError, Options, settings};
 const START_MAX: Duration = Duration::from_secs(120);
 /// How often its port is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long it may take to answer a query; then it is asked again.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// A Cassandra node; it ends with its handle.
 #[derive(Debug)]
@@ -135,17 +138,27 @@ impl Drop for Node {
     }
 }
 
-/// Whether CQL is spoken at the address: an OPTIONS frame is answered.
+/// Whether a query is answered at the address: the port is open some time before that.
 fn answers(address: SocketAddr) -> bool {
-    use std::io::Write;
     let Ok(mut stream) = TcpStream::connect_timeout(&address, LOOK) else {
         return false;
     };
-    // Protocol version 4, no flags, stream 0, OPTIONS, no body.
-    let options = [4, 0, 0, 0, 5, 0, 0, 0, 0];
+    // Opcodes of the protocol: STARTUP is answered with READY, QUERY with RESULT.
+    let startup = b"\0\x01\0\x0bCQL_VERSION\0\x053.0.0";
+    let query = b"\0\0\0\x20SELECT host_id FROM system.local\0\x01\0";
+    stream.set_read_timeout(Some(ANSWER_MAX)).is_ok()
+        && ask(&mut stream, 1, startup).is_ok_and(|answer| answer == 2)
+        && ask(&mut stream, 7, query).is_ok_and(|answer| answer == 8)
+}
+
+/// Sends a frame of the protocol's version 4 and returns the opcode of the one that answers it.
+fn ask(stream: &mut TcpStream, opcode: u8, body: &[u8]) -> io::Result<u8> {
+    let length = u8::try_from(body.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&[4, 0, 0, 0, opcode, 0, 0, 0, length], body].concat())?;
     let mut header = [0; 9];
-    stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok()
-        && stream.write_all(&options).is_ok()
-        && stream.read_exact(&mut header).is_ok()
-        && header[4] == 6
+    stream.read_exact(&mut header)?;
+    let [_, _, _, _, answer, a, b, c, d] = header;
+    let rest = u64::from(u32::from_be_bytes([a, b, c, d]));
+    io::copy(&mut stream.take(rest), &mut io::sink())?;
+    Ok(answer)
 }
