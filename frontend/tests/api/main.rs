@@ -1,6 +1,7 @@
 //! The frontend from outside: a real server in this process, spoken to over gRPC.
 
 mod bad_input;
+mod failures;
 mod history;
 mod http;
 mod limits;

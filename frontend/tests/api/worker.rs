@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 
 use crate::server::{NAMESPACE, Server, polled, within};
 
-fn text(text: &str) -> Option<Payloads> {
+pub(crate) fn text(text: &str) -> Option<Payloads> {
     let encoding = ("encoding".to_owned(), b"json/plain".to_vec());
     let payload = Payload {
         metadata: [encoding].into(),
@@ -30,7 +30,7 @@ fn text(text: &str) -> Option<Payloads> {
     })
 }
 
-fn queue(name: &str, kind: TaskQueueKind) -> Option<TaskQueue> {
+pub(crate) fn queue(name: &str, kind: TaskQueueKind) -> Option<TaskQueue> {
     Some(TaskQueue {
         name: name.to_owned(),
         kind: kind.into(),
@@ -38,7 +38,7 @@ fn queue(name: &str, kind: TaskQueueKind) -> Option<TaskQueue> {
     })
 }
 
-fn execution(workflow_id: &str) -> Option<WorkflowExecution> {
+pub(crate) fn execution(workflow_id: &str) -> Option<WorkflowExecution> {
     Some(WorkflowExecution {
         workflow_id: workflow_id.to_owned(),
         run_id: String::new(),
@@ -49,7 +49,7 @@ fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })
 }
 
-async fn start(client: &mut WorkflowServiceClient<Channel>, workflow_id: &str) -> String {
+pub(crate) async fn start(client: &mut WorkflowServiceClient<Channel>, workflow_id: &str) -> String {
     let request = StartWorkflowExecutionRequest {
         namespace: NAMESPACE.to_owned(),
         workflow_id: workflow_id.to_owned(),
@@ -68,7 +68,7 @@ async fn start(client: &mut WorkflowServiceClient<Channel>, workflow_id: &str) -
         .run_id
 }
 
-async fn poll(
+pub(crate) async fn poll(
     client: &mut WorkflowServiceClient<Channel>,
     name: &str,
     kind: TaskQueueKind,
@@ -88,7 +88,7 @@ async fn poll(
     task
 }
 
-async fn complete(
+pub(crate) async fn complete(
     client: &mut WorkflowServiceClient<Channel>,
     task: &PollWorkflowTaskQueueResponse,
     commands: Vec<Command>,
@@ -112,7 +112,7 @@ async fn complete(
         .into_inner()
 }
 
-fn schedule_activity() -> Command {
+pub(crate) fn schedule_activity() -> Command {
     let attributes = ScheduleActivityTaskCommandAttributes {
         activity_id: "pay".to_owned(),
         activity_type: Some(ActivityType {

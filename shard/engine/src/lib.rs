@@ -25,6 +25,7 @@ mod command;
 mod deliver;
 mod event_type;
 mod hand_over;
+mod nesting;
 pub mod policy;
 mod query;
 mod start;

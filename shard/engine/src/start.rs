@@ -21,6 +21,7 @@ use proto::{
 use self::new_run::{Lineage, new_run};
 use crate::{
     close::{Closing, SERVER_IDENTITY},
+    nesting,
     outcome::{Rejection, Reply, Started, Step},
     policy::cron,
     run::Run,
@@ -288,7 +289,7 @@ fn begin(replaced: Option<&mut Run>, workflow: StartWorkflow, with: StartWith, c
             ContinueAsNewInitiator::CronSchedule
         },
         last_completion_result: workflow.last_completion_result.clone(),
-        continued_failure: workflow.continued_failure.clone(),
+        continued_failure: workflow.continued_failure.clone().map(nesting::bounded),
         ..Default::default()
     };
     let (new_run, reply) = new_run(workflow, lineage, run_id, with, ctx);

@@ -15,6 +15,7 @@ use proto::temporal::{
 use super::{Invalid, Origin, check_blob, failure_size, payloads_size};
 use crate::{
     close::Closing,
+    nesting,
     policy::chain::{self, Outcome},
     trigger::Context,
     tx::{Draft, Tx},
@@ -86,7 +87,7 @@ pub(super) fn complete(tx: &mut Tx<'_>, a: CompleteWorkflowExecutionCommandAttri
 }
 
 pub(super) fn fail(tx: &mut Tx<'_>, a: FailWorkflowExecutionCommandAttributes, origin: Origin) {
-    let failure = a.failure.unwrap_or_default();
+    let failure = nesting::bounded(a.failure.unwrap_or_default());
     let next = chain::next(tx, &Outcome::Failed(failure.clone()));
     let event = Attributes::WorkflowExecutionFailedEventAttributes(Box::new(
         WorkflowExecutionFailedEventAttributes {

@@ -17,6 +17,7 @@ use proto::{
 use super::{Invalid, Origin, payloads_size};
 use crate::{
     close::Closing,
+    nesting,
     policy::{chain::carried_reset_points, cron, retry},
     run::Run,
     start::new_run::{Lineage, new_run},
@@ -107,9 +108,10 @@ fn check_fields(
 
 pub(super) fn continue_as_new(
     tx: &mut Tx<'_>,
-    a: ContinueAsNewWorkflowExecutionCommandAttributes,
+    mut a: ContinueAsNewWorkflowExecutionCommandAttributes,
     origin: Origin,
 ) {
+    a.failure = a.failure.map(nesting::bounded);
     let run_id = tx.fresh_run_id();
     let backoff = backoff(tx, &a);
     let mut workflow = successor(tx, &a);

@@ -9,6 +9,7 @@ use proto::temporal::{
 
 use super::{Invalid, Origin, check_blob};
 use crate::{
+    nesting,
     trigger::Context,
     tx::{Draft, Tx},
 };
@@ -39,7 +40,7 @@ pub(super) fn record(tx: &mut Tx<'_>, a: RecordMarkerCommandAttributes, origin: 
         details: a.details,
         workflow_task_completed_event_id: origin.completed_event_id,
         header: a.header,
-        failure: a.failure,
+        failure: a.failure.map(nesting::bounded),
     }));
     tx.emit(Draft {
         user_metadata: origin.metadata,

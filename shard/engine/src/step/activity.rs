@@ -27,6 +27,7 @@ use crate::{
     close::is_waiting,
     command::payloads_size,
     metrics::AttemptEnd,
+    nesting,
     outcome::{Rejection, Reply, Step},
     policy::retry,
     run::Run,
@@ -114,7 +115,7 @@ pub(super) fn fail(mut tx: Tx<'_>, request: FailActivity) -> Result<Step, Reject
     } else if request.last_heartbeat_details.is_some() {
         note_heartbeat(&mut tx, id, request.last_heartbeat_details);
     }
-    let mut failure = request.failure;
+    let mut failure = request.failure.map(nesting::bounded);
     if let Some(given) = failure.take_if(|failure| prost::Message::encoded_len(failure) > most) {
         let replacement = oversize::replace(given, most / oversize::REPLACEMENT_SHARE);
         oversized.push(replacement.clone());

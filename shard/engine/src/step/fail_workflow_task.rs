@@ -5,6 +5,7 @@ use proto::temporal::enums::v1::WorkflowTaskFailedCause as Cause;
 use super::complete_workflow_task::check_task;
 use crate::{
     close::server_terminate,
+    nesting,
     outcome::{Rejection, Reply, Step},
     task::TaskEnd,
     trigger::FailWorkflowTask,
@@ -16,7 +17,7 @@ pub(super) fn fail(mut tx: Tx<'_>, request: FailWorkflowTask) -> Result<Step, Re
     let request_cause = request.cause;
     let end = TaskEnd::Failed {
         cause: request.cause,
-        failure: request.failure,
+        failure: request.failure.map(nesting::bounded),
         identity: request.identity,
     };
     tx.drop_task(end);

@@ -11,12 +11,13 @@ use proto::temporal::{
         history_event::Attributes,
     },
     protocol::v1::Message as ProtocolMessage,
-    update::v1::{Acceptance, Rejection, Response},
+    update::v1::{Acceptance, Outcome, Rejection, Response, outcome::Value},
 };
 
 use super::reject;
 use crate::{
     command::Invalid,
+    nesting,
     run::{LiveStage, Run},
     trigger::{CompleteWorkflowTask, Context},
     tx::Tx,
@@ -170,7 +171,9 @@ pub(crate) fn worker_message(tx: &mut Tx<'_>, message: ProtocolMessage, _complet
     match body(&message) {
         Ok(Body::Accept(acceptance)) => accept(tx, id, *acceptance),
         Ok(Body::Respond(response)) => respond(tx, &id, *response),
-        Ok(Body::Reject(rejection)) => reject(tx, &id, rejection.failure.unwrap_or_default()),
+        Ok(Body::Reject(rejection)) => {
+            reject(tx, &id, nesting::bounded(rejection.failure.unwrap_or_default()))
+        }
         Err(_) => {}
     }
 }
@@ -210,12 +213,20 @@ fn respond(tx: &mut Tx<'_>, id: &str, response: Response) {
     let event = WorkflowExecutionUpdateCompletedEventAttributes {
         meta: response.meta,
         accepted_event_id,
-        outcome: response.outcome,
+        outcome: response.outcome.map(bounded),
     };
     tx.emit(Attributes::WorkflowExecutionUpdateCompletedEventAttributes(
         event.into(),
     ));
     tx.notify_update(id);
+}
+
+fn bounded(outcome: Outcome) -> Outcome {
+    let value = outcome.value.map(|value| match value {
+        Value::Failure(failure) => Value::Failure(nesting::bounded(failure)),
+        Value::Success(result) => Value::Success(result),
+    });
+    Outcome { value }
 }
 
 /// Tells whether the message rejects an update.
