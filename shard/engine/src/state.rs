@@ -4,6 +4,7 @@
 //! release n wrote. Tags are part of the stored format: never reuse one. Times and spans are nanoseconds;
 //! zero stands for "not set".
 
+mod others;
 mod stored;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -11,8 +12,8 @@ use std::{collections::BTreeMap, time::Duration};
 use prost::Message;
 use proto::{
     temporal::{
-        common::v1::{Header, Memo, Payloads, Priority, RetryPolicy, SearchAttributes},
-        enums::v1::{ParentClosePolicy, WorkflowExecutionStatus},
+        common::v1::{Memo, Payloads, Priority, RetryPolicy, SearchAttributes},
+        enums::v1::WorkflowExecutionStatus,
         failure::v1::Failure,
         history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes},
         sdk::v1::UserMetadata,
@@ -22,7 +23,10 @@ use proto::{
     time::Timestamp,
 };
 
-pub use self::stored::Malformed;
+pub use self::{
+    others::{Child, ExternalCancel, ExternalSignal, Parent, Report},
+    stored::Malformed,
+};
 
 /// Everything that is stored of one run.
 #[derive(Clone, PartialEq, Message)]
@@ -205,21 +209,6 @@ pub struct State {
     pub wakeup: i64,
 }
 
-/// The workflow that started this one as a child.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct Parent {
-    #[prost(string, tag = "1")]
-    pub namespace_id: String,
-    #[prost(string, tag = "2")]
-    pub namespace: String,
-    #[prost(string, tag = "3")]
-    pub workflow_id: String,
-    #[prost(string, tag = "4")]
-    pub run_id: String,
-    #[prost(int64, tag = "5")]
-    pub initiated_event_id: i64,
-}
-
 /// Where an attached request id stands in history.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct RequestId {
@@ -365,95 +354,6 @@ pub struct Timer {
     pub fire_time: i64,
 }
 
-/// A pending child workflow.
-#[derive(Clone, PartialEq, Message)]
-pub struct Child {
-    #[prost(int64, tag = "1")]
-    pub initiated_event_id: i64,
-    /// First event id of the node that holds the initiated event.
-    #[prost(int64, tag = "2")]
-    pub initiated_node: i64,
-    /// Zero until the child's start is recorded; [`BUFFERED`] while that record waits for its id.
-    #[prost(int64, tag = "3")]
-    pub started_event_id: i64,
-    #[prost(string, tag = "4")]
-    pub workflow_id: String,
-    #[prost(string, tag = "5")]
-    pub workflow_type: String,
-    #[prost(string, tag = "6")]
-    pub started_run_id: String,
-    /// De-duplicates the child's start.
-    #[prost(string, tag = "7")]
-    pub request_id: String,
-    #[prost(enumeration = "ParentClosePolicy", tag = "8")]
-    pub parent_close_policy: i32,
-    #[prost(string, tag = "9")]
-    pub namespace: String,
-    #[prost(string, tag = "10")]
-    pub namespace_id: String,
-    /// The child has its start recorded here but was not yet told to schedule its first workflow task.
-    #[prost(bool, tag = "11")]
-    pub first_task_owed: bool,
-    /// This run has closed and the policy is still to be applied.
-    #[prost(bool, tag = "12")]
-    pub policy_owed: bool,
-    /// What the answer to the start repeats of the initiated event; gone with it.
-    #[prost(message, optional, tag = "13")]
-    pub header: Option<Header>,
-    #[prost(string, tag = "14")]
-    pub control: String,
-}
-
-/// A signal that is on its way to another workflow.
-#[derive(Clone, PartialEq, Message)]
-pub struct ExternalSignal {
-    #[prost(int64, tag = "1")]
-    pub initiated_event_id: i64,
-    #[prost(string, tag = "2")]
-    pub request_id: String,
-    #[prost(string, tag = "3")]
-    pub namespace: String,
-    #[prost(string, tag = "4")]
-    pub namespace_id: String,
-    #[prost(string, tag = "5")]
-    pub workflow_id: String,
-    #[prost(string, tag = "6")]
-    pub run_id: String,
-    #[prost(bool, tag = "7")]
-    pub child_workflow_only: bool,
-    #[prost(string, tag = "8")]
-    pub signal_name: String,
-    #[prost(message, optional, tag = "9")]
-    pub input: Option<Payloads>,
-    #[prost(message, optional, tag = "10")]
-    pub header: Option<Header>,
-    #[prost(string, tag = "11")]
-    pub control: String,
-}
-
-/// A cancel request that is on its way to another workflow.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct ExternalCancel {
-    #[prost(int64, tag = "1")]
-    pub initiated_event_id: i64,
-    #[prost(string, tag = "2")]
-    pub request_id: String,
-    #[prost(string, tag = "3")]
-    pub namespace: String,
-    #[prost(string, tag = "4")]
-    pub namespace_id: String,
-    #[prost(string, tag = "5")]
-    pub workflow_id: String,
-    #[prost(string, tag = "6")]
-    pub run_id: String,
-    #[prost(bool, tag = "7")]
-    pub child_workflow_only: bool,
-    #[prost(string, tag = "8")]
-    pub reason: String,
-    #[prost(string, tag = "9")]
-    pub control: String,
-}
-
 /// An update that was accepted, or admitted by a reset.
 #[derive(Clone, PartialEq, Message)]
 pub struct Update {
@@ -468,19 +368,6 @@ pub struct Update {
     /// The request, of an update that a reset admitted again.
     #[prost(message, optional, tag = "4")]
     pub admitted: Option<proto::temporal::update::v1::Request>,
-}
-
-/// How a child ended, on its way to its parent.
-#[derive(Clone, PartialEq, Message)]
-pub struct Report {
-    #[prost(enumeration = "WorkflowExecutionStatus", tag = "1")]
-    pub status: i32,
-    #[prost(message, optional, tag = "2")]
-    pub result: Option<Payloads>,
-    #[prost(message, optional, tag = "3")]
-    pub failure: Option<Failure>,
-    #[prost(int32, tag = "4")]
-    pub retry_state: i32,
 }
 
 /// The id of an event that waits in the buffer.
