@@ -90,8 +90,21 @@ pub struct StartDevArgs {
     /// Address of the web UI; the UI is not part of this release.
     #[arg(long)]
     pub ui_ip: Option<String>,
+    /// Base path of the web UI; the UI is not part of this release.
+    #[arg(long, hide = true)]
+    pub ui_public_path: Option<String>,
+    /// Assets of the web UI; the UI is not part of this release.
+    #[arg(long, hide = true)]
+    pub ui_asset_path: Option<String>,
+    /// Codec server of the web UI; the UI is not part of this release.
+    #[arg(long, hide = true)]
+    pub ui_codec_endpoint: Option<String>,
+    /// Do not show news in the web UI; the UI is not part of this release.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    #[arg(hide = true)]
+    pub ui_disable_news_fetch: bool,
     /// Do not start the web UI.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub headless: bool,
     /// Namespace to create; may be given many times. `default` is always created.
     #[arg(long, short = 'n')]
@@ -109,10 +122,42 @@ pub struct StartDevArgs {
     /// Accepted and ignored: there is no SQLite main store here.
     #[arg(long, value_name = "PRAGMA=VALUE", hide = true)]
     pub sqlite_pragma: Vec<String>,
+    /// Print the settings to stderr.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub log_config: bool,
     #[arg(long, value_enum)]
     pub log_level: Option<LogLevel>,
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Options that every official command takes. They are about clients and what those print: accepted and ignored.
+#[derive(Debug, Default, Args)]
+pub struct CommonArgs {
+    #[arg(long, hide = true)]
+    pub client_connect_timeout: Option<String>,
+    #[arg(long, hide = true)]
+    pub color: Option<String>,
+    #[arg(long, hide = true)]
+    pub config_file: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    pub disable_config_env: bool,
+    #[arg(long, hide = true)]
+    pub disable_config_file: bool,
+    #[arg(long, hide = true)]
+    pub env: Option<String>,
+    #[arg(long, hide = true)]
+    pub env_file: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    pub no_json_shorthand_payloads: bool,
+    #[arg(long, short = 'o', hide = true)]
+    pub output: Option<String>,
+    #[arg(long, hide = true)]
+    pub profile: Option<String>,
+    #[arg(long, hide = true)]
+    pub time_format: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -181,6 +226,46 @@ mod tests {
             (7244, "127.0.0.1", true)
         );
         assert_eq!(args.namespace, ["tests"]);
+    }
+
+    #[test]
+    fn start_dev_takes_what_concerns_the_web_ui() {
+        let args = start_dev(&[
+            "--ui-ip=127.0.0.1",
+            "--ui-port=8233",
+            "--ui-public-path=/ui",
+            "--ui-asset-path=/srv/assets",
+            "--ui-codec-endpoint=http://127.0.0.1:8081",
+            "--ui-disable-news-fetch",
+        ]);
+        assert_eq!(args.ui_codec_endpoint.as_deref(), Some("http://127.0.0.1:8081"));
+    }
+
+    #[test]
+    fn start_dev_takes_what_every_official_command_takes() {
+        let args = start_dev(&[
+            "--color",
+            "never",
+            "-o",
+            "json",
+            "--env=local",
+            "--disable-config-file",
+        ]);
+        assert_eq!(args.common.output.as_deref(), Some("json"));
+    }
+
+    #[test]
+    fn switches_of_start_dev_may_have_a_value() {
+        for (given, expected) in [
+            ("--headless", (true, false)),
+            ("--headless=true", (true, false)),
+            ("--headless=false", (false, false)),
+            ("--log-config", (false, true)),
+            ("--log-config=false", (false, false)),
+        ] {
+            let args = start_dev(&[given]);
+            assert_eq!((args.headless, args.log_config), expected, "{given}");
+        }
     }
 
     #[test]

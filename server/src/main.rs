@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::print_stderr,
-    reason = "what is wrong with the command line is said on the terminal"
+    reason = "what is wrong with the command line, and what is asked of it, is said on the terminal"
 )]
 
 use std::process::ExitCode;
@@ -25,7 +25,14 @@ fn main() -> ExitCode {
         Command::Schema(args) => return done(perdure_server::schema::run(args)),
     };
     let loaded = match args.mode {
-        Some(Mode::StartDev(args)) => config::load_dev(*args),
+        Some(Mode::StartDev(args)) => {
+            let log_config = args.log_config;
+            config::load_dev(*args).inspect(|config| {
+                if log_config {
+                    eprintln!("{config:#?}");
+                }
+            })
+        }
         None => config::load(args.run),
     };
     let config = match loaded {
