@@ -92,7 +92,10 @@ impl Stage {
 
     fn signal(&self, at: usize, signal: &str) -> Result<(), String> {
         let pid = self.node(at)?.pid.ok_or("the node is gone")?;
-        let sent = Command::new("kill").args([signal, &pid.to_string()]).status();
+        // The shell's own: a bare machine has no program of that name.
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill {signal} {pid}")])
+            .status();
         match sent {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(format!("kill {signal}: {status}")),

@@ -103,7 +103,10 @@ impl Server {
 
     /// Asks it to end and waits; kills it when it does not. Its data is removed.
     pub(crate) async fn stop(mut self) {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        // The shell's own: a bare machine has no program of that name.
+        let asked = Command::new("sh")
+            .args(["-c", &format!("kill {}", self.child.id())])
+            .status();
         let until = Instant::now() + STOP_PATIENCE;
         while asked.is_ok() && Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
             tokio::time::sleep(STOP_POLL).await;
