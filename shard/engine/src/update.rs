@@ -12,7 +12,7 @@ use proto::temporal::{
     update::v1::{Outcome, outcome::Value},
 };
 
-pub(crate) use messages::{check_messages, worker_message};
+pub(crate) use messages::{check_messages, is_rejection, worker_message};
 
 use crate::{
     apply::update_id,
@@ -124,7 +124,7 @@ pub(crate) fn can_vanish(run: &Run, request: &CompleteWorkflowTask) -> bool {
     request.commands.is_empty()
         && !request.force_new_task
         && shown <= shown_max
-        && request.messages.iter().all(messages::is_rejection)
+        && request.messages.iter().all(is_rejection)
 }
 
 impl Tx<'_> {

@@ -301,6 +301,27 @@ async def workflow_closes_before_answer(ctx: Context) -> Record:
 
 
 @scenario
+async def workflow_closes_with_rejection(ctx: Context) -> Record:
+    """A worker that rejects an update and closes the workflow at once: the caller has the rejection."""
+    workflow_id, worker = await _idle(ctx)
+    update = _send(ctx, workflow_id)
+    task = await worker.workflow_task()
+    await _reply(worker, task, _reject(task, "u1", "no"), then=(commands.complete_workflow(),))
+    return {"answer": await update, "history": await ctx.history(workflow_id)}
+
+
+@scenario
+async def workflow_closes_before_loose_acceptance(ctx: Context) -> Record:
+    """An acceptance that no command sequences comes after all commands: too late once one of them closes."""
+    workflow_id, worker = await _idle(ctx)
+    update = _send(ctx, workflow_id)
+    task = await worker.workflow_task()
+    loose = (_accept(task, "u1"), _respond("u1", "result"))
+    await worker.complete(task, commands.complete_workflow(), messages=loose)
+    return {"answer": await update, "history": await ctx.history(workflow_id)}
+
+
+@scenario
 async def workflow_closes_after_acceptance(ctx: Context) -> Record:
     """An accepted update of a workflow that closes fails."""
     workflow_id, worker = await _idle(ctx)

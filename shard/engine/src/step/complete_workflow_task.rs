@@ -182,6 +182,9 @@ fn apply(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
     for message in messages {
         if names_message(&request.commands, &message.id) {
             applied.messages.insert(message.id.clone(), message);
+        } else if update::is_rejection(&message) {
+            // It leaves no event, and its caller is to have it even if a command closes the run.
+            update::worker_message(&mut tx, message, completed_event_id);
         } else {
             loose.push(message);
         }
@@ -195,13 +198,13 @@ fn apply(mut tx: Tx<'_>, mut request: CompleteWorkflowTask) -> Step {
             &mut applied,
         );
     }
-    for message in loose
-        .into_iter()
-        .chain(std::mem::take(&mut applied.messages).into_values())
-    {
-        update::worker_message(&mut tx, message, completed_event_id);
-    }
     if tx.run.is_open() {
+        for message in loose
+            .into_iter()
+            .chain(std::mem::take(&mut applied.messages).into_values())
+        {
+            update::worker_message(&mut tx, message, completed_event_id);
+        }
         update::reject_unprocessed(&mut tx);
     }
     let done = follow_up(&mut tx, request, applied, chain);

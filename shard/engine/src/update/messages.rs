@@ -230,7 +230,7 @@ fn bounded(outcome: Outcome) -> Outcome {
 }
 
 /// Tells whether the message rejects an update.
-pub(super) fn is_rejection(message: &ProtocolMessage) -> bool {
+pub(crate) fn is_rejection(message: &ProtocolMessage) -> bool {
     message.body.as_ref().is_some_and(is::<Rejection>)
 }
 
