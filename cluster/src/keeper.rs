@@ -29,6 +29,7 @@ use crate::{
     leases::{Input, Leases, Output},
     liveness,
     placement::{Owner, Placement},
+    reach,
     router::Router,
     rpc::{HandedOver, Hint, News},
 };
@@ -351,7 +352,9 @@ impl Keeper {
         let shards = self.known.map().shards();
         let mine = shards.filter(|shard| self.known.is_mine(*shard)).collect();
         self.tell_placed(mine, may_take);
-        if !may_take {
+        if may_take {
+            reach::tell(&self.hands.router.0.reach, |reach| reach.others = true);
+        } else {
             self.judge();
         }
     }
@@ -384,6 +387,7 @@ impl Keeper {
         if self.leases.held().next().is_some() {
             tracing::warn!("this node is cut off from the others: it lets its shards go");
         }
+        reach::tell(&self.hands.router.0.reach, |reach| reach.others = false);
         self.tell_placed(BTreeSet::new(), false);
         self.judge();
     }

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod operate;
 pub mod placement;
 pub mod queue;
+pub mod reach;
 pub mod router;
 pub mod split;
 pub mod tickets;

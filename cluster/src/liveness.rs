@@ -16,11 +16,16 @@ use storage::{
     error::StoreError,
     registry::{RegistryError, RegistryTable, RegistryWrite},
 };
+use tokio::time::{Instant, sleep_until};
 
-use crate::{placement::Placement, router::Router};
+use crate::{placement::Placement, reach, router::Router};
 
 /// How often a node writes its row: one conditional write.
 const BEAT: Duration = Duration::from_secs(2);
+/// Until a row that was not taken is written again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long the store may take no row until it counts as not reached: above what one call of it takes by default.
+const SILENT: Duration = Duration::from_secs(15);
 /// How long a row is watched to tell whether it goes on.
 const WATCHED: Duration = Duration::from_secs(5);
 /// Where the rows begin; the name of the node follows.
@@ -43,6 +48,7 @@ pub(crate) async fn beat(router: Router) {
     key.extend_from_slice(router.0.node.name.as_bytes());
     let key = Bytes::from(key);
     let mut version = 0;
+    let mut taken = Instant::now();
     for count in 0.. {
         let beat = Beat {
             generation: router.0.node.generation,
@@ -54,19 +60,42 @@ pub(crate) async fn beat(router: Router) {
             value: Some(beat.encode_to_vec().into()),
             expected: version,
         };
-        match router.registry().write(vec![write]).await {
-            Ok(()) => version += 1,
+        let written = watched(&router, taken, router.registry().write(vec![write])).await;
+        match written {
+            Ok(()) => {
+                version += 1;
+                taken = Instant::now();
+                reach::tell(&router.0.reach, |reach| reach.store = true);
+                tokio::time::sleep(BEAT).await;
+                continue;
+            }
             // It began with another life of this node, or the last write was perhaps done.
-            Err(RegistryError::Conflict) => match router.registry().get(RegistryTable::Cluster, &key).await {
-                Ok(entry) => {
-                    version = entry.map_or(0, |entry| entry.version);
-                    continue;
+            Err(RegistryError::Conflict) => {
+                let stored = router.registry().get(RegistryTable::Cluster, &key);
+                match watched(&router, taken, stored).await {
+                    Ok(entry) => {
+                        version = entry.map_or(0, |entry| entry.version);
+                        continue;
+                    }
+                    Err(error) => tracing::debug!(%error, "beat not read"),
                 }
-                Err(error) => tracing::debug!(%error, "beat not read"),
-            },
+            }
             Err(RegistryError::Store(error)) => tracing::debug!(%error, "beat not written"),
         }
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Waits for the store's answer, and says meanwhile that it is not reached if it has taken no row for too long.
+async fn watched<T>(router: &Router, taken: Instant, answer: impl Future<Output = T>) -> T {
+    let silent = async {
+        sleep_until(taken + SILENT).await;
+        reach::tell(&router.0.reach, |reach| reach.store = false);
+        std::future::pending().await
+    };
+    tokio::select! {
+        answer = answer => answer,
+        never = silent => never,
     }
 }
 

@@ -38,6 +38,7 @@ pub use crate::rpc::News;
 use crate::{
     aside::Aside,
     keeper::Notice,
+    liveness,
     map::ShardMap,
     maps::Maps,
     metrics::NodeMetrics,
@@ -45,6 +46,7 @@ use crate::{
     peers::Peers,
     placement::{Owner, Placement},
     queues::Queues,
+    reach::Reach,
     rpc::{Call, Lost, is_repeatable, peer::Peer},
     split::Standing,
     workers::Roster,
@@ -72,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) keeper: mpsc::Sender<Notice>,
     /// Shards that belong here and wait until the others are asked for them.
     pub(crate) waiting: watch::Sender<Arc<BTreeSet<ShardId>>>,
+    /// What this node reaches of what it needs to answer.
+    pub(crate) reach: watch::Sender<Reach>,
     pub(crate) queues: Queues,
     /// What belongs to whom; replaced whole when a node comes or goes.
     pub(crate) placement: watch::Sender<Arc<Placement>>,
@@ -176,6 +180,7 @@ impl Router {
     async fn seek(&self, position: u64, mut again: Again, received: Timestamp) -> Result<Reply, AskError> {
         let mut shards = self.0.shards.subscribe();
         let mut placement = self.0.placement.subscribe();
+        let mut reach = self.0.reach.subscribe();
         let mut give_up = Instant::now() + SHARD_WAIT;
         loop {
             let mut look_again = give_up;
@@ -188,6 +193,9 @@ impl Router {
                     }
                     look_again = Instant::now() + LOOK_AGAIN;
                     asked
+                }
+                Way::Nowhere if !reach.borrow_and_update().others && !self.sees_enough() => {
+                    return Err(cut_off());
                 }
                 Way::Nowhere => Asked::Again(again),
             };
@@ -202,12 +210,18 @@ impl Router {
             tokio::select! {
                 _ = shards.changed() => {}
                 _ = placement.changed() => {}
+                _ = reach.changed() => {}
                 () = tokio::time::sleep_until(look_again) => {}
             }
             if Instant::now() >= give_up {
                 return Err(unavailable());
             }
         }
+    }
+
+    /// Tells whether this node sees the others, perhaps since a moment ago: then it will have what it waits for.
+    fn sees_enough(&self) -> bool {
+        liveness::sees_enough(&self.0.placement.borrow())
     }
 
     /// Finds the position's shard: here if this node has it, whoever it belongs to; else at its owner.
@@ -364,6 +378,12 @@ impl Router {
         Arc::clone(self.0.placement.borrow().view())
     }
 
+    /// Hears what this node reaches of what it needs to answer.
+    #[must_use]
+    pub fn reach(&self) -> watch::Receiver<Reach> {
+        self.0.reach.subscribe()
+    }
+
     #[must_use]
     pub fn metrics(&self) -> &NodeMetrics {
         &self.0.metrics
@@ -437,6 +457,11 @@ async fn ask_peer(peer: &Peer, target: RunTarget, request: Request, map: u64) ->
         Err(Lost::Busy(_)) => Asked::Answered(Err(AskError::Busy("too many calls wait for a node"))),
         Err(error @ Lost::Unknown(_)) => Asked::Answered(Err(AskError::Unavailable(error.to_string()))),
     }
+}
+
+/// There is nobody to wait for: others have the shard, and this node does not reach them.
+fn cut_off() -> AskError {
+    AskError::Unavailable("this node is cut off from the others".to_owned())
 }
 
 fn unavailable() -> AskError {

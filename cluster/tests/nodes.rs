@@ -10,7 +10,7 @@ use engine::{
     trigger::{AdmitUpdate, Trigger},
 };
 use membership::view::State;
-use perdure_cluster::router::AskError;
+use perdure_cluster::{reach::Reach, router::AskError};
 use proto::{
     ids::{NodeId, ShardId},
     temporal::update::v1::{Meta, Request as UpdateRequest},
@@ -139,6 +139,88 @@ async fn node_that_no_other_reaches_leaves_its_shards_to_them() {
     let (done, failed) = load.end().await;
     let lost = |failure: &&String| !failure.contains("unavailable");
     assert_eq!(failed.iter().find(lost), None, "of {done}");
+    watched.check();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_says_so_and_refuses_at_once() {
+    let mut cluster = Cluster::start(&["a", "b", "c"]).await;
+    cluster.settled().await;
+    let router = cluster.router("c").clone();
+    let mut reach = router.reach();
+    assert_eq!(*reach.borrow_and_update(), Reach::ALL);
+    let held = router.shard_views().await.len();
+    cluster.show("a", &["a", "b"], 1);
+    cluster.show("b", &["a", "b"], 1);
+    cluster.show("c", &["c"], 2);
+    let stepped_aside = reach.wait_for(|reach| !reach.others).await.map(|reach| *reach);
+    assert!(stepped_aside.expect("a node").store);
+    cluster.all_held_by(&["a", "b"]).await;
+    // Those that it let go in good order are counted, too.
+    let closed = &router.metrics().shards.shard_closed_count;
+    while closed.value() < held as u64 {
+        tokio::task::yield_now().await;
+    }
+    // Otherwise each would wait for five seconds for a shard that does not come.
+    let asked = std::time::Instant::now();
+    for n in 0..SHARDS {
+        let id = format!("order-{n}");
+        let refused = router.start(&key(&id), begin(&id)).await;
+        assert!(
+            matches!(&refused, Err(AskError::Unavailable(why)) if why.contains("cut off")),
+            "{refused:?}"
+        );
+    }
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert_eq!(*cluster.router("a").reach().borrow(), Reach::ALL);
+    cluster.heal();
+    drop(reach.wait_for(|reach| reach.others).await);
+    router
+        .start(&key("order"), begin("order"))
+        .await
+        .expect("started");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_for_shards_that_wait_for_their_turn_are_answered_by_who_had_them() {
+    const MANY: u32 = 96;
+    let store = MemoryStore::new();
+    let watched = Watched::new(store.clone());
+    let mut cluster = Cluster::empty(store, Arc::new(watched.clone()), MANY);
+    cluster.add("a").await;
+    cluster.add("c").await;
+    cluster.settled().await;
+    let third = cluster.router("c").clone();
+    watched.keep_out("b");
+    // More shards are to come to it than it asks for at a time: those in their turn wait for their leases.
+    let comes = tokio::spawn(async move {
+        cluster.add("b").await;
+        cluster
+    });
+    while third.members().members().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let placement = third.placement();
+    let goes_there = |id: &String| {
+        let shard = third.map().shard(key(id).position());
+        **placement.shard_owner(shard) == *"b"
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for id in (0..4 * MANY).map(|n| format!("order-{n}")).filter(goes_there) {
+        let third = third.clone();
+        calls.spawn(async move { third.start(&key(&id), begin(&id)).await });
+    }
+    let first = calls.join_next().await.expect("a call").expect("no panic");
+    assert!(first.is_ok(), "while its shard cannot be taken up: {first:?}");
+    watched.let_in();
+    while let Some(called) = calls.join_next().await {
+        let called = called.expect("no panic");
+        assert!(called.is_ok(), "{called:?}");
+    }
+    let cluster = comes.await.expect("no panic");
+    cluster.settled().await;
     watched.check();
     cluster.stop().await;
 }

@@ -228,8 +228,13 @@ impl Frontend {
         self.stage() == Stage::Draining
     }
 
+    /// Hears of the stages that the node goes through.
+    pub(crate) fn stages(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
     /// Waits until the node is at this stage or beyond.
-    pub(crate) async fn reached(&self, wanted: Stage) {
+    async fn reached(&self, wanted: Stage) {
         let mut stage = self.stage.subscribe();
         // The sender lives as long as `self`: the wait cannot fail.
         drop(stage.wait_for(|stage| *stage >= wanted).await);

@@ -2,6 +2,7 @@
 
 mod accept;
 mod answer;
+mod health;
 mod operator_service;
 mod wire;
 mod workflow_service;
@@ -14,20 +15,10 @@ use proto::temporal::{
 };
 use tokio::net::TcpListener;
 use tonic::{codec::CompressionEncoding, transport::Server};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_health::ServingStatus;
 
 use self::{operator_service::Operators, wire::WireLayer, workflow_service::Workflows};
-use crate::{
-    frontend::{Frontend, Stage},
-    limits,
-};
-
-/// What tools ask the health of; the empty name is the server as a whole.
-const HEALTH_NAMES: [&str; 3] = [
-    "",
-    "temporal.api.workflowservice.v1.WorkflowService",
-    "temporal.api.operatorservice.v1.OperatorService",
-];
+use crate::{frontend::Frontend, limits};
 
 /// The server could not start, or failed while it served.
 #[derive(Debug, thiserror::Error)]
@@ -46,18 +37,13 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    report(&reporter, ServingStatus::Serving).await;
+    health::report(&reporter, ServingStatus::Serving).await;
     let stopping = async {
-        let leaving = async {
-            frontend.reached(Stage::Leaving).await;
-            report(&reporter, ServingStatus::NotServing).await;
-            std::future::pending().await
-        };
         tokio::select! {
             () = shutdown => {}
-            () = leaving => {}
+            () = health::follow(&reporter, frontend.stages(), frontend.router.reach()) => {}
         }
-        report(&reporter, ServingStatus::NotServing).await;
+        health::report(&reporter, ServingStatus::NotServing).await;
         frontend.drain();
     };
     let workflows = WorkflowServiceServer::new(Workflows(Arc::clone(&frontend)))
@@ -103,10 +89,4 @@ pub async fn serve(
         )
         .await?;
     Ok(())
-}
-
-async fn report(reporter: &HealthReporter, status: ServingStatus) {
-    for name in HEALTH_NAMES {
-        reporter.set_service_status(name, status).await;
-    }
 }

@@ -49,15 +49,16 @@ async fn health() -> Response {
     debug::json(&serde_json::json!({ "status": "ok" }))
 }
 
-/// The node takes calls.
+/// The node takes calls, and can answer them.
 async fn ready(State(frontend): State<Arc<Frontend>>) -> Response {
-    match frontend.stage() {
-        Stage::Serving => health().await,
-        stage => {
-            let status = debug::json(&serde_json::json!({ "status": stage.name() }));
-            (StatusCode::SERVICE_UNAVAILABLE, status).into_response()
-        }
-    }
+    let lacks = frontend.router.reach().borrow().lacks();
+    let why = match (frontend.stage(), lacks) {
+        (Stage::Serving, None) => return health().await,
+        (Stage::Serving, Some(lacks)) => lacks,
+        (stage, _) => stage.name(),
+    };
+    let status = debug::json(&serde_json::json!({ "status": why }));
+    (StatusCode::SERVICE_UNAVAILABLE, status).into_response()
 }
 
 async fn metrics(State(frontend): State<Arc<Frontend>>) -> Response {

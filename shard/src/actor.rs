@@ -101,6 +101,7 @@ impl Drop for ShardActor {
         } else {
             self.end.clone()
         };
+        self.hooks.metrics.shard_closed_count.inc();
         let ended = std::mem::replace(&mut self.hooks.ended, Box::new(|_, _| {}));
         ended(self.core.id, end);
     }
@@ -179,7 +180,10 @@ impl Handler<Message> for ShardActor {
             }
             Message::Median(reply) => drop(reply.send(self.core.median())),
             // A lost view only means that nobody looks any more.
-            Message::View(reply) => drop(reply.send(self.core.view())),
+            Message::View(reply) => {
+                let (view, epoch) = (self.core.view(), self.hooks.lease.epoch);
+                drop(reply.send(ShardView { epoch, ..view }));
+            }
         }
         self.messages += 1;
         if self.messages >= MESSAGES_PER_TURN {
@@ -275,7 +279,6 @@ impl ShardActor {
             Output::Index { run, update } => courier.index(shard, run, update),
             Output::Stop(reason) => {
                 tracing::warn!(%shard, reason, "shard given up");
-                self.hooks.metrics.shard_closed_count.inc();
                 self.replies.clear();
                 ctx.stop();
             }

@@ -328,6 +328,8 @@ impl Shard {
     pub fn view(&self) -> crate::view::ShardView {
         crate::view::ShardView {
             shard: self.id.0,
+            // The lease is the actor's.
+            epoch: 0,
             batch: self.committed,
             committing: self.sealed.is_some(),
             stage_bytes: self.stage.bytes(),

@@ -6,6 +6,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
 pub struct ShardView {
     pub shard: u32,
+    /// The lease under which it writes.
+    pub epoch: u64,
     /// The last durable batch.
     pub batch: u64,
     pub committing: bool,

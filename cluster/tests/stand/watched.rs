@@ -15,6 +15,7 @@ use storage::{
     metrics::Snapshot,
     shard::{BatchLimits, HistoryRange, Lease, Row, ShardStore},
 };
+use tokio::sync::watch;
 
 /// One committed batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct Watched {
     store: MemoryStore,
     commits: Arc<Mutex<BTreeMap<ShardId, Vec<Committed>>>>,
     owners: Arc<Mutex<BTreeMap<(ShardId, u64), String>>>,
+    /// The node that gets no lease until it is let in.
+    kept_out: Arc<watch::Sender<Option<String>>>,
 }
 
 impl Watched {
@@ -36,7 +39,17 @@ impl Watched {
             store,
             commits: Arc::default(),
             owners: Arc::default(),
+            kept_out: Arc::default(),
         }
+    }
+
+    /// The node waits for each lease until [`Self::let_in`].
+    pub(crate) fn keep_out(&self, node: &str) {
+        self.kept_out.send_replace(Some(node.to_owned()));
+    }
+
+    pub(crate) fn let_in(&self) {
+        self.kept_out.send_replace(None);
     }
 
     /// Panics if a shard ever had two writers: an older lease wrote after a newer one, or a batch came twice.
@@ -71,6 +84,11 @@ impl ShardStore for Watched {
     }
 
     async fn acquire_above(&self, shard: ShardId, owner: &NodeId, batch: u64) -> Result<Lease, StoreError> {
+        let mut kept_out = self.kept_out.subscribe();
+        while kept_out.borrow_and_update().as_deref() == Some(&*owner.name) {
+            // The sender is this value's.
+            let _ = kept_out.changed().await;
+        }
         let lease = self.store.acquire_above(shard, owner, batch).await?;
         let mut owners = self.owners.lock().expect("no panic");
         owners.insert((shard, lease.epoch), owner.name.to_string());

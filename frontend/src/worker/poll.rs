@@ -50,11 +50,21 @@ pub(crate) enum Got {
 }
 
 impl Poll<'_> {
-    /// Waits for something to do; `None` once the deadline has come or the server drains.
+    /// Waits for something to do; `None` once the deadline has come, the server drains, or the node is cut off from
+    /// the others: tasks and workers meet elsewhere then, and whoever polls here again is told so.
     pub(crate) async fn next(&self) -> Result<Option<Got>, Error> {
+        let mut reach = self.frontend.router.reach();
+        let known = *reach.borrow_and_update();
+        if !known.others {
+            return Err(Error::Unavailable(
+                "this node is cut off from the others".to_owned(),
+            ));
+        }
+        let cut_off = async { drop(reach.wait_for(|reach| !reach.others).await) };
         tokio::select! {
             got = self.run() => got,
             () = self.frontend.drained() => Ok(None),
+            () = cut_off => Ok(None),
         }
     }
 
