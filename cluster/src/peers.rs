@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use futures::future::join_all;
 use membership::view::Member;
 use proto::ids::NodeId;
 use tokio::runtime::Handle;
@@ -63,6 +64,15 @@ impl Peers {
             }
             stays
         });
+    }
+
+    /// Returns a node that has shown that it does not know words of this version. Who does not answer is not counted.
+    pub(crate) async fn older_than(&self, placement: &Placement, version: u32) -> Option<NodeId> {
+        let others = placement.others().map(|node| self.get(node));
+        let asked = others.map(|peer| async move { (peer.id.clone(), peer.version().await) });
+        let shown = join_all(asked).await.into_iter();
+        let mut older = shown.filter(|(_, shown)| shown.as_ref().is_ok_and(|shown| *shown < version));
+        older.next().map(|(node, _)| node)
     }
 
     /// Says something to all nodes.

@@ -31,9 +31,15 @@ use crate::{
 pub(crate) mod metrics;
 pub(crate) mod peer;
 pub(crate) mod service;
+#[cfg(test)]
+mod tests;
 
 /// The words that this release knows; grows when a variant is added.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = SPLITS;
+/// From this version on nodes hear that the shard map has changed.
+pub(crate) const SPLITS: u32 = 2;
+/// From this version on nodes know the workers that belong to them.
+const WORKERS: u32 = 2;
 
 /// Tells whether a request that was perhaps done may be made again and is then answered as the first time.
 pub(crate) fn is_repeatable(request: &Request) -> bool {
@@ -143,6 +149,22 @@ wire_enum!(Call {
 });
 
 impl Call {
+    /// Returns the version of the words that one must know to be asked this.
+    pub(crate) fn since(&self) -> u32 {
+        match self {
+            Self::Workers { .. } => WORKERS,
+            Self::Ask { .. }
+            | Self::Poll { .. }
+            | Self::Query { .. }
+            | Self::AnswerQuery { .. }
+            | Self::View { .. }
+            | Self::WorkerShutdown { .. }
+            | Self::Hints { .. }
+            | Self::HandOver { .. }
+            | Self::Operate { .. } => 1,
+        }
+    }
+
     /// Waits at the other node for something that may take as long as the client lets it.
     pub(crate) fn is_long(&self) -> bool {
         matches!(self, Self::Poll { .. } | Self::Query { .. })
@@ -198,6 +220,23 @@ wire_enum!(Hint {
         8 Freed { 1 shard },
     }
 });
+
+impl Hint {
+    /// Returns the version of the words that one must know to be told this: who does not would understand nothing of
+    /// the call that carries it.
+    pub(crate) fn since(&self) -> u32 {
+        match self {
+            Self::News(News::ShardMap) => SPLITS,
+            Self::News(News::Namespaces | News::QueueSettings(_) | News::Anything)
+            | Self::Announce { .. }
+            | Self::HeldBack { .. }
+            | Self::Took { .. }
+            | Self::Refused { .. }
+            | Self::Credit { .. }
+            | Self::Freed { .. } => 1,
+        }
+    }
+}
 
 /// What has changed in the registry: whoever keeps a copy reads it again.
 #[derive(Clone, Debug, PartialEq, Eq)]

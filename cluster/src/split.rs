@@ -24,6 +24,7 @@ use crate::{
     map::{PlanError, ShardMap, change::Change},
     placement::Placement,
     router::Router,
+    rpc::SPLITS,
 };
 
 /// Until a change that failed is tried again; doubles up to the last.
@@ -61,6 +62,8 @@ impl Standing {
 pub enum ChangeError {
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error("node {0} runs a release that does not know splits and merges: bring all nodes up to date first")]
+    Older(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -71,8 +74,9 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// It cannot be split so, or the map cannot be read or written.
+    /// It cannot be split so, a node is too old for it, or the map cannot be read or written.
     pub async fn want_split(&self, shard: ShardId, at: Option<u64>) -> Result<Arc<ShardMap>, ChangeError> {
+        self.all_know_splits().await?;
         self.want(&[shard.0], |map| map.want_split(shard, at)).await
     }
 
@@ -80,10 +84,20 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// They are not neighbours, or the map cannot be read or written.
+    /// They are not neighbours, a node is too old for it, or the map cannot be read or written.
     pub async fn want_merge(&self, left: ShardId, right: ShardId) -> Result<Arc<ShardMap>, ChangeError> {
+        self.all_know_splits().await?;
         self.want(&[left.0, right.0], |map| map.want_merge(left, right))
             .await
+    }
+
+    /// Who does not hear that the map has changed would go on with shards that are no more.
+    async fn all_know_splits(&self) -> Result<(), ChangeError> {
+        let placement = self.placement();
+        match self.0.peers.older_than(&placement, SPLITS).await {
+            None => Ok(()),
+            Some(node) => Err(ChangeError::Older(node.name.to_string())),
+        }
     }
 
     /// Takes the wish back, unless it has come true.

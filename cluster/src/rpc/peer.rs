@@ -98,8 +98,11 @@ impl Peer {
         peer
     }
 
-    /// Asks and waits. Dropping the future cancels the call.
+    /// Asks and waits, unless the node does not know what is asked. Dropping the future cancels the call.
     pub(crate) async fn call<T: Wire>(&self, call: &Call) -> Result<T, Lost> {
+        if call.since() > 1 && self.version().await? < call.since() {
+            return Err(Lost::NotSent(self.id.name.to_string()));
+        }
         let begun = Instant::now();
         self.counts.begun(call);
         let answer = self.ask(call).await;
@@ -127,6 +130,25 @@ impl Peer {
             answer = self.send(client.clone(), encode(call), wait) => answer,
             _ = gone.wait_for(|gone| *gone) => Err(Lost::Unknown(self.id.name.to_string())),
         }
+    }
+
+    /// Returns the version of the words that the node knows; asks it if it has shown none yet.
+    pub(crate) async fn version(&self) -> Result<u32, Lost> {
+        if self.version.load(Relaxed) == 0 {
+            let nothing = Call::Hints { hints: Vec::new() };
+            self.ask::<()>(&nothing).await?;
+        }
+        Ok(self.version.load(Relaxed))
+    }
+
+    /// Leaves out what the node would not understand: it knows of nothing that this is about.
+    async fn understood(&self, hints: Vec<Hint>) -> Vec<Hint> {
+        if hints.iter().all(|hint| hint.since() <= 1) {
+            return hints;
+        }
+        // Who is not reached is told nothing anyway.
+        let version = self.version().await.unwrap_or(VERSION);
+        hints.into_iter().filter(|hint| hint.since() <= version).collect()
     }
 
     /// Ends all calls that wait for the node.
@@ -200,7 +222,7 @@ async fn send_hints(peer: Weak<Peer>, mut outbox: mpsc::Receiver<Hint>, returned
             continue;
         };
         let call = Call::Hints {
-            hints: std::mem::take(&mut hints),
+            hints: peer.understood(std::mem::take(&mut hints)).await,
         };
         let said = peer.call::<()>(&call).await;
         if let (Err(error), Call::Hints { hints }) = (said, call) {

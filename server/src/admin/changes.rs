@@ -43,6 +43,7 @@ impl Operator {
 fn refused(error: ChangeError) -> OperatorError {
     match error {
         ChangeError::Plan(error) => OperatorError::Refused(error.to_string()),
+        error @ ChangeError::Older(_) => OperatorError::Refused(error.to_string()),
         ChangeError::Store(error) => OperatorError::Store(error.to_string()),
     }
 }
