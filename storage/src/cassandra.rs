@@ -27,6 +27,7 @@ pub mod schema;
 mod shards;
 mod tails;
 mod tls;
+pub mod writers;
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ use crate::{
 /// A node of a release that knows the words of this version. It tells what it hears.
 struct Release {
     version: u32,
-    heard: mpsc::UnboundedSender<Hint>,
+    heard: mpsc::Sender<Hint>,
 }
 
 #[tonic::async_trait]
@@ -40,7 +40,7 @@ impl Node for Release {
         if let Call::Hints { hints } = call {
             for hint in hints {
                 assert!(hint.since() <= self.version, "would not understand {hint:?}");
-                self.heard.send(hint).expect("the test listens");
+                self.heard.send(hint).await.expect("the test listens");
             }
         }
         let body = encode(&());
@@ -51,10 +51,10 @@ impl Node for Release {
     }
 }
 
-async fn start(version: u32) -> (Member, mpsc::UnboundedReceiver<Hint>) {
+async fn start(version: u32) -> (Member, mpsc::Receiver<Hint>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let (heard, hears) = mpsc::unbounded_channel();
+    let (heard, hears) = mpsc::channel(16);
     let node = NodeServer::new(Release { version, heard });
     let server = tonic::transport::Server::builder().add_service(node);
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
@@ -128,7 +128,7 @@ async fn who_does_not_know_a_word_is_not_told_it_and_hears_the_rest() {
 #[tokio::test]
 async fn who_does_not_know_a_call_is_not_asked() {
     let call = Call::Workers {
-        ask: crate::workers::Ask::Hear {
+        ask: Ask::Hear {
             namespace: proto::ids::NamespaceId::from_bytes([1; 16]),
             workers: Vec::new(),
         },

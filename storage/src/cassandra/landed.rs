@@ -117,7 +117,7 @@ impl Landed {
     }
 }
 
-fn number(bytes: &[u8]) -> Result<u64, StoreError> {
+pub(super) fn number(bytes: &[u8]) -> Result<u64, StoreError> {
     let bytes = bytes
         .try_into()
         .map_err(|_| StoreError::Broken("epoch of a shard is malformed".to_owned()))?;

@@ -32,8 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub stores: u8,
 
-    /// With --nodes: only these parts, of restart, add, kill, outage, partition and split. Only root can make
-    /// partitions: they are made if they are named.
+    /// With --nodes: only these parts, of restart, add, kill, split, outage, replica and partition. Replica wants
+    /// --stores 3; only root can make partitions: these two are made if they are named.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<Part>,
 
@@ -53,6 +53,7 @@ pub(crate) enum Part {
     Add,
     Kill,
     Outage,
+    Replica,
     Partition,
     Split,
 }

@@ -232,9 +232,19 @@ impl Play<'_> {
             let answer = self.caller.api.call(&request, |mut service, request| async move {
                 service.update_workflow_execution(request).await
             });
-            let answer = answer.await.map_err(|status| told("update", &status))?;
-            if let Some(outcome) = answer.outcome {
-                return self.updated(update_id, outcome);
+            match answer.await {
+                Ok(answer) => {
+                    if let Some(outcome) = answer.outcome {
+                        return self.updated(update_id, outcome);
+                    }
+                }
+                // Three attempts of its workflow task were lost with the nodes that had them in hand: the server takes
+                // no update until one is answered, and the client asks again.
+                Err(status) if tasks_fail(&status) => {
+                    self.caller.api.lost(&request, &status);
+                    tokio::time::sleep(PAUSE_MAX).await;
+                }
+                Err(status) => return Err(told("update", &status)),
             }
         }
     }
@@ -338,6 +348,11 @@ fn closed_is_fine(answer: Result<(), Status>) -> Result<(), Status> {
             Err(status)
         }
     })
+}
+
+/// Whether the server refuses an update since the workflow's task has failed or timed out again and again.
+fn tasks_fail(status: &Status) -> bool {
+    status.code() == Code::FailedPrecondition && status.message().contains("Workflow Task in failed state")
 }
 
 fn told(what: &str, status: &Status) -> String {

@@ -1,40 +1,42 @@
 //! The run on several nodes: restarts, nodes that come and go, kills and a store that is away, under steady load.
 
+mod partition;
+mod store;
+
 use std::{
+    net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
 };
 
-use nodes::cuts::Cut;
+use storage::cassandra::{config::CassandraConfig, writers};
 
 use crate::{
     args::{ChurnScale, Part},
     check::{self, Strictness},
+    fences,
     fleet::Fleet,
     ledger::Phase,
     load::Load,
     model::Counts,
+    sightings::Sightings,
     split::Splits,
 };
 
 /// How long no call may fail until a take-over counts as done: longer than a call waits for a shard's next owner.
 const QUIET: Duration = Duration::from_secs(6);
-/// What is cut, and what that is called.
-const CUTS: [(&str, Cut); 5] = [
-    ("without peers", Cut::Peers),
-    ("without store", Cut::Store),
-    ("alone", Cut::PeersAndStore),
-    ("mute", Cut::Mute),
-    ("deaf", Cut::Deaf),
-];
 const LOOK: Duration = Duration::from_millis(100);
-/// What may go wrong while a node is dead or the store is away: the same call made again may be answered.
+/// How long one page of what the store keeps may take.
+const READ_MAX: Duration = Duration::from_secs(30);
+/// What may go wrong while a node is dead or cut off: the same call made again may be answered.
 const RETRYABLE: [&str; 4] = [
     "Unavailable",
     "Unavailable (connection broke)",
     "DeadlineExceeded",
     "ResourceExhausted",
 ];
+/// What may go wrong while the store is away: the nodes are there, and so are their queues.
+const STORELESS: [&str; 2] = ["Unavailable", "DeadlineExceeded"];
 
 /// What a run without violation has shown.
 pub(crate) struct Summary {
@@ -45,8 +47,10 @@ pub(crate) struct Summary {
 
 struct Churn<'a> {
     fleet: Fleet,
+    sightings: Sightings,
     load: Load,
     splits: Splits,
+    splits_made: bool,
     scale: ChurnScale,
     directory: &'a Path,
     figures: Vec<String>,
@@ -69,15 +73,17 @@ pub(crate) async fn run(
     println!("{} nodes are ready: {addresses:?}", addresses.len());
     let (load, violations) = Load::new(&addresses, seed, scale.crowd)?;
     let mut churn = Churn {
+        sightings: Sightings::begin(&fleet),
         fleet,
         load,
         splits: Splits::new(seed),
+        splits_made: false,
         scale,
         directory,
         figures: Vec::new(),
         unexcused: 0,
     };
-    violations.or(churn.through(parts)).await
+    violations.or(Box::pin(churn.through(parts))).await
 }
 
 impl Churn<'_> {
@@ -104,9 +110,10 @@ impl Churn<'_> {
             self.split_and_merge().await?;
         }
         if parts.contains(&Part::Partition) {
-            for (number, (what, cut)) in CUTS.into_iter().enumerate() {
-                self.partition(number, what, cut).await?;
-            }
+            self.partitions().await?;
+        }
+        if parts.contains(&Part::Replica) {
+            self.replicas().await?;
         }
         if wanted(Part::Outage) && !self.scale.outage.is_zero() {
             self.outage(false).await?;
@@ -115,6 +122,7 @@ impl Churn<'_> {
         self.phase("end");
         let (workflows, runs) = self.load.finish(self.scale.finish_max, self.directory).await?;
         self.close();
+        self.one_writer("the end").await?;
         self.figures.extend(self.compare());
         for figure in &self.figures {
             println!("{figure}");
@@ -174,6 +182,7 @@ impl Churn<'_> {
 
     /// Splits and merges shards; then kills the nodes that do so.
     async fn split_and_merge(&mut self) -> Result<(), String> {
+        self.splits_made = true;
         for _ in 0..self.scale.splits {
             let change = self.splits.choose(&self.fleet).await?;
             self.phase(&change.name());
@@ -207,44 +216,6 @@ impl Churn<'_> {
         Ok(())
     }
 
-    /// Cuts a node off, lets the others find out, and brings it back.
-    async fn partition(&mut self, number: usize, what: &str, cut: Cut) -> Result<(), String> {
-        let nodes = self.fleet.nodes();
-        let (name, _) = &nodes[number % nodes.len()];
-        self.phase(&format!("cut: {name} {what}"));
-        let since = Instant::now();
-        self.fleet.cut(name, cut).await?;
-        tokio::time::sleep(self.scale.partition).await;
-        let last = self.load.api.ledger.open().last_failure.unwrap_or(since);
-        let figure = format!(
-            "{name} {what}: the last call failed {:.1} s after the cut",
-            last.saturating_duration_since(since).as_secs_f64()
-        );
-        println!("{figure}");
-        self.figures.push(figure);
-        self.phase(&format!("cut healed: {name} {what}"));
-        let healed = Instant::now();
-        self.fleet.heal().await?;
-        self.recovered(healed, &format!("{name} {what}, healed")).await?;
-        self.phase(&format!("after {name} {what}"));
-        tokio::time::sleep(self.scale.pause).await;
-        self.check(what).await
-    }
-
-    async fn outage(&mut self, killed: bool) -> Result<(), String> {
-        let how = if killed { "store killed" } else { "store stalled" };
-        self.phase(how);
-        if killed {
-            self.fleet.kill_store(self.scale.outage).await?;
-        } else {
-            self.fleet.stall_store(self.scale.outage).await?;
-        }
-        self.recovered(Instant::now(), how).await?;
-        self.phase(&format!("after {how}"));
-        tokio::time::sleep(self.scale.pause).await;
-        self.check(how).await
-    }
-
     /// Waits until no call has failed for a while and says when the last one did.
     async fn recovered(&mut self, since: Instant, what: &str) -> Result<(), String> {
         loop {
@@ -253,12 +224,10 @@ impl Churn<'_> {
             if last.elapsed() >= QUIET && self.answers_since(last) {
                 let seconds = |at: Instant| at.saturating_duration_since(since).as_secs_f64();
                 let slow = phase.last_slow.map_or(0.0, seconds);
-                let figure = format!(
+                self.figure(format!(
                     "{what}: the last call failed after {:.1} s, the last one was slow after {slow:.1} s",
                     seconds(last)
-                );
-                println!("{figure}");
-                self.figures.push(figure);
+                ));
                 return Ok(());
             }
             if since.elapsed() > self.scale.recovery_max {
@@ -288,8 +257,10 @@ impl Churn<'_> {
         let phase = self.load.api.ledger.open();
         println!("{phase}");
         if excused(&phase.name) {
+            let storeless = phase.name.starts_with("store") || phase.name.starts_with("replica");
+            let allowed: &[&str] = if storeless { &STORELESS } else { &RETRYABLE };
             for ((call, code), count) in &phase.failures {
-                if !RETRYABLE.contains(&code.as_str()) {
+                if !allowed.contains(&code.as_str()) {
                     self.load
                         .api
                         .violation(format!("{}: {call} failed with {code} {count} times", phase.name));
@@ -298,6 +269,42 @@ impl Churn<'_> {
         } else {
             self.unexcused += phase.unexcused();
         }
+    }
+
+    /// Says something now and at the end.
+    fn figure(&mut self, figure: String) {
+        println!("{figure}");
+        self.figures.push(figure);
+    }
+
+    /// Checks that no shard ever had two writers.
+    async fn one_writer(&self, after: &str) -> Result<(), String> {
+        if self.splits_made {
+            // Epochs of shards that are no more are deleted, and new ones begin with the batches of others.
+            println!("after {after}: shards were split, writers are not compared");
+            return Ok(());
+        }
+        let beliefs = self.sightings.beliefs();
+        let stores = self.fleet.stores();
+        let hosts: Vec<_> = stores.iter().map(|store| store.ip().to_string()).collect();
+        let config = CassandraConfig {
+            port: stores.first().map_or(0, SocketAddr::port),
+            // It reads all there is, while the load goes on.
+            timeout: READ_MAX,
+            ..CassandraConfig::new(hosts.join(","))
+        };
+        let stored = Box::pin(writers::read(&config)).await;
+        let stored = stored.map_err(|error| error.to_string())?;
+        let checked =
+            fences::check(&stored, &beliefs).map_err(|problem| format!("after {after}: {problem}"))?;
+        println!(
+            "after {after}: one writer at a time in {} epochs of {} shards, by {} marks of batches and {} beliefs",
+            checked.epochs,
+            stored.len(),
+            checked.marks,
+            checked.beliefs
+        );
+        Ok(())
     }
 
     /// Looks for everything that was acknowledged.
@@ -320,6 +327,7 @@ impl Churn<'_> {
             ("all merges", "merge"),
             ("all kills", "kill"),
             ("all cuts", "cut"),
+            ("all replicas", "replica"),
         ]
         .map(|(name, prefix)| (Phase::sum(name), prefix));
         for phase in self.load.api.ledger.all() {
@@ -338,5 +346,6 @@ impl Churn<'_> {
 
 /// Whether calls may fail in this phase.
 fn excused(phase: &str) -> bool {
-    phase.starts_with("kill") || phase.starts_with("cut") || phase.starts_with("store") || phase == "start"
+    let excused = ["kill", "cut", "store", "replica"];
+    excused.iter().any(|what| phase.starts_with(what)) || phase == "start"
 }

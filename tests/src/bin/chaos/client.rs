@@ -54,6 +54,8 @@ pub(crate) struct Api {
 struct Target {
     address: String,
     services: Vec<Service>,
+    /// It has not said that it does not serve, or nobody listens to that.
+    serves: bool,
 }
 
 impl Api {
@@ -82,8 +84,22 @@ impl Api {
             .push(Target {
                 address: address.to_owned(),
                 services: services.collect(),
+                serves: true,
             });
         Ok(())
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
+        targets.iter().map(|target| target.address.clone()).collect()
+    }
+
+    /// A node has said whether it serves: calls go elsewhere while it does not.
+    pub(crate) fn set_serving(&self, address: &str, serves: bool) {
+        let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = targets.iter_mut().find(|target| target.address == address) {
+            target.serves = serves;
+        }
     }
 
     pub(crate) fn remove(&self, address: &str) {
@@ -128,7 +144,7 @@ impl Api {
                     }
                 }
                 Err(status) if passing(&status) => {
-                    self.ledger.failed(name, code_of(&status));
+                    self.ledger.failed(name, code_of(&status), || why(&status));
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(status) => {
@@ -212,11 +228,13 @@ impl Api {
             .max(1)
     }
 
-    /// The next node's next connection.
+    /// The next connection of the next node that serves; of the next one if none does.
     fn service(&self) -> Service {
         let targets = self.targets.read().unwrap_or_else(PoisonError::into_inner);
         let at = self.next.fetch_add(1, Ordering::Relaxed);
-        let target = &targets[at % targets.len()];
+        let in_turn = (0..targets.len()).map(|step| &targets[(at + step) % targets.len()]);
+        let target = in_turn.clone().find(|target| target.serves);
+        let target = target.unwrap_or(&targets[at % targets.len()]);
         target.services[(at / targets.len()) % CONNECTIONS].clone()
     }
 }
@@ -250,11 +268,25 @@ fn never_left(status: &Status) -> bool {
 
 /// The code that a client of gRPC would show; a broken connection is one that is unavailable.
 fn code_of(status: &Status) -> String {
-    if status.source().is_some() {
+    // What this client says once the time is over that it gave the call; others say so by the code.
+    if status.message() == tonic::TimeoutExpired(()).to_string() {
+        "DeadlineExceeded".to_owned()
+    } else if status.source().is_some() {
         "Unavailable (connection broke)".to_owned()
     } else {
         format!("{:?}", status.code())
     }
+}
+
+/// The message with what caused it.
+fn why(status: &Status) -> String {
+    let mut why = status.message().to_owned();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = status.source();
+    while let Some(error) = cause {
+        why.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    why
 }
 
 /// Whether a failure says nothing about the call: the connection broke, or the server asks for patience.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,7 +14,7 @@ use nodes::{
     error::NodesError,
 };
 
-use crate::{args::ChurnScale, client::Api};
+use crate::{args::ChurnScale, client::Api, room::Room};
 
 /// A cluster that is torn down with this value and its copies.
 #[derive(Clone)]
@@ -73,6 +74,29 @@ impl Fleet {
         nodes
             .map(|node| cluster.log(&node.name).map_err(|error| error.to_string()))
             .collect()
+    }
+
+    /// Names and the addresses of pages; none while a node is being moved.
+    pub(crate) fn pages(&self) -> Option<Vec<(String, SocketAddr)>> {
+        let cluster = self.0.try_lock().ok()?;
+        let nodes = cluster.nodes().iter();
+        Some(nodes.map(|node| (node.name.clone(), node.http)).collect())
+    }
+
+    /// What each node's process takes. Fails while a node is being moved.
+    pub(crate) fn rooms(&self) -> Result<Vec<(String, Room)>, String> {
+        let cluster = self.0.try_lock().map_err(|error| error.to_string())?;
+        let rooms = cluster
+            .nodes()
+            .iter()
+            .filter_map(|node| Some((node.name.clone(), Room::of(node.pid?)?)));
+        Ok(rooms.collect())
+    }
+
+    /// Where the store's nodes answer.
+    pub(crate) fn stores(&self) -> Vec<SocketAddr> {
+        let cluster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cluster.state().store.hosts.clone()
     }
 
     pub(crate) async fn restart(&self, name: &str) -> Result<(), String> {
@@ -146,6 +170,23 @@ impl Fleet {
             .await
     }
 
+    /// Kills one of the store's nodes.
+    pub(crate) async fn kill_replica(&self, number: usize) -> Result<(), String> {
+        self.act(move |cluster| {
+            one_store(cluster, number, |store| {
+                store.kill();
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Starts one of the store's nodes again and waits until it answers.
+    pub(crate) async fn start_replica(&self, number: usize) -> Result<(), String> {
+        self.act(move |cluster| one_store(cluster, number, launcher::Node::start))
+            .await
+    }
+
     /// Lines of the nodes' logs that tell of a bug.
     pub(crate) fn errors(&self) -> Result<Vec<String>, String> {
         let cluster = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,6 +215,15 @@ impl Fleet {
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())
     }
+}
+
+fn one_store(
+    cluster: &mut Cluster,
+    number: usize,
+    act: impl Fn(&mut launcher::Node) -> Result<(), launcher::LaunchError>,
+) -> Result<(), NodesError> {
+    let store = cluster.stores().and_then(|stores| stores.nodes().get_mut(number));
+    Ok(store.map_or(Ok(()), act)?)
 }
 
 fn each_store(

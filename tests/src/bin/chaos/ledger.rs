@@ -31,6 +31,8 @@ pub(crate) struct Phase {
     pub answers: Codes,
     /// Those of them that say that work which a worker was given is not known.
     pub lost: Codes,
+    /// What the first failure of each kind said.
+    said: BTreeMap<(&'static str, String), String>,
     pub last_failure: Option<Instant>,
     pub last_answer: Option<Instant>,
     /// When the last call was answered that took longer than [`SLOW`].
@@ -89,10 +91,11 @@ impl Ledger {
         self.change(|phase| phase.unsent += 1);
     }
 
-    pub(crate) fn failed(&self, call: &'static str, code: String) {
+    pub(crate) fn failed(&self, call: &'static str, code: String, why: impl FnOnce() -> String) {
         self.change(|phase| {
             phase.calls += 1;
             phase.last_failure = Some(Instant::now());
+            phase.said.entry((call, code.clone())).or_insert_with(why);
             *phase.failures.entry((call, code)).or_default() += 1;
         });
     }
@@ -123,6 +126,7 @@ impl Phase {
             failures: BTreeMap::new(),
             answers: BTreeMap::new(),
             lost: BTreeMap::new(),
+            said: BTreeMap::new(),
             last_failure: None,
             last_answer: None,
             last_slow: None,
@@ -198,8 +202,11 @@ impl fmt::Display for Phase {
             ("answered", &self.answers),
             ("of these lost", &self.lost),
         ] {
-            for ((call, code), count) in codes {
+            for (key @ (call, code), count) in codes {
                 write!(out, "\n    {what}: {call} {code} {count}")?;
+                if let Some(said) = self.said.get(key).filter(|_| what == "failed") {
+                    write!(out, ", the first: {said}")?;
+                }
             }
         }
         Ok(())
