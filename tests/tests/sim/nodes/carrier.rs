@@ -343,10 +343,9 @@ impl World {
     /// The carrier dies just here, or somebody takes a parent up: above all when a step of no return is near.
     fn befall(&mut self, node: usize, output: &Output) {
         let late = match output {
-            Output::Copy(copy::Output::Drain { .. } | copy::Output::Retake { .. }) | Output::WriteMap(_) => {
-                true
-            }
-            Output::Copy(_) | Output::Follow { .. } | Output::ReadMap => false,
+            Output::Copy(copy::Output::Drain { .. } | copy::Output::Retake { .. }) => true,
+            Output::WriteMap(_) | Output::ReadMap => true,
+            Output::Copy(_) | Output::Follow { .. } => false,
             Output::Stop | Output::Done | Output::Failed(_) => return,
         };
         let odds = if late { BEFALLS_LATE } else { BEFALLS };
