@@ -15,7 +15,10 @@ use storage::{
     error::StoreError,
     registry::{Registry, RegistryError, RegistryTable, RegistryWrite},
 };
-use tokio::sync::{broadcast::error::RecvError, watch};
+use tokio::{
+    sync::{broadcast::error::RecvError, watch},
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{
     map::{ShardMap, change::Serve},
@@ -27,6 +30,9 @@ use crate::{
 const MAP_KEY: &[u8] = b"shard-map";
 /// How often a node looks for a newer map because somebody else does not have what it should.
 const DOUBT_EVERY: Duration = Duration::from_millis(500);
+/// How often a node reads the map although nobody says that it has changed: what is said may get lost, and the wish for
+/// a split may be all that has changed.
+const READ_EVERY: Duration = Duration::from_secs(10);
 
 /// A map as it was read.
 #[derive(Clone, Debug)]
@@ -190,18 +196,24 @@ impl Router {
     }
 }
 
-/// Reads the map when others say that it has changed, for as long as the node runs.
+/// Reads the map when others say that it has changed, and now and then, for as long as the node runs.
 pub(crate) async fn follow(router: Router) {
     let mut news = router.news();
+    let is_shared = router.store().is_shared();
+    let mut unasked = interval(READ_EVERY);
+    unasked.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match news.recv().await {
-            Ok(News::ShardMap | News::Anything) | Err(RecvError::Lagged(_)) => {
-                if let Err(error) = router.read_map().await {
-                    tracing::warn!(%error, "shard map not read");
-                }
-            }
-            Ok(News::Namespaces | News::QueueSettings(_)) => {}
-            Err(RecvError::Closed) => return,
+        tokio::select! {
+            news = news.recv() => match news {
+                Ok(News::ShardMap | News::Anything) | Err(RecvError::Lagged(_)) => {}
+                Ok(News::Namespaces | News::QueueSettings(_)) => continue,
+                Err(RecvError::Closed) => return,
+            },
+            // Nobody else changes what only this node has.
+            _ = unasked.tick(), if is_shared => {}
+        }
+        if let Err(error) = router.read_map().await {
+            tracing::warn!(%error, "shard map not read");
         }
     }
 }

@@ -99,6 +99,7 @@ impl World {
         });
         self.gossip(node, Input::Seeds(vec![address(0), address(1)]));
         self.placed(node, view);
+        self.read_map_again(node);
         self.arm(node);
     }
 

@@ -26,6 +26,8 @@ use crate::world::ready;
 
 /// How often a node looks for a newer map because somebody else does not have what it should.
 const DOUBT_EVERY: Duration = Duration::from_millis(500);
+/// How often a node reads the map although nobody says that it has changed.
+const READ_EVERY: Duration = Duration::from_secs(10);
 /// Shards beyond which they are merged sooner than split, and the other way round.
 const SHARDS_MANY: usize = 7;
 const SHARDS_FEW: usize = 3;
@@ -96,6 +98,12 @@ impl World {
                 self.send_to_seat(node, other, Message::News);
             }
         }
+    }
+
+    /// What is said of a new map may get lost.
+    pub(crate) fn read_map_again(&mut self, node: usize) {
+        self.read_map(node);
+        self.here(node, READ_EVERY, Local::ReadMap);
     }
 
     pub(crate) fn read_map(&mut self, node: usize) {

@@ -86,6 +86,8 @@ pub(crate) enum Local {
     LeavingEnds,
     /// A shard waits no more for a change of it.
     TakeUp(ShardId),
+    /// The map may have changed.
+    ReadMap,
     /// The carrier may have heard something of the parents.
     Hear,
     /// A parent is not waited for any longer.
@@ -269,6 +271,7 @@ impl World {
             Local::HandOverEnds(token) => self.handed_over(node, token, Vec::new()),
             Local::LeavingEnds => self.leave(node),
             Local::TakeUp(shard) => self.take_up(node, shard),
+            Local::ReadMap => self.read_map_again(node),
             Local::Hear => self.hear(node),
             Local::FinishEnds(round, parent) => self.finish_ends(node, round, parent),
             Local::Changes => self.see_to_changes(node),
