@@ -25,7 +25,7 @@ use shard::input::{Refusal, Request, RunTarget};
 
 use crate::{
     wire::{wire_enum, wire_struct},
-    workers::Ask,
+    workers::Question,
 };
 
 pub(crate) mod metrics;
@@ -39,7 +39,7 @@ pub(crate) const VERSION: u32 = SPLITS;
 /// From this version on nodes hear that the shard map has changed.
 pub(crate) const SPLITS: u32 = 2;
 /// From this version on nodes know the workers that belong to them.
-const WORKERS: u32 = 2;
+pub(crate) const WORKERS: u32 = 2;
 
 /// Tells whether a request that was perhaps done may be made again and is then answered as the first time.
 pub(crate) fn is_repeatable(request: &Request) -> bool {
@@ -129,8 +129,8 @@ pub(crate) enum Call {
     HandOver { shards: Vec<ShardId>, to: NodeId },
     /// Asked on an operator's behalf. `Bytes`, none if nobody answers yet
     Operate { question: Bytes },
-    /// Asked about the workers that belong to the node, see [`Ask`].
-    Workers { ask: Ask },
+    /// Asked about the workers that belong to the node, see [`Question`].
+    Workers { question: Question },
 }
 
 wire_enum!(Call {
@@ -144,7 +144,7 @@ wire_enum!(Call {
         7 Hints { 1 hints },
         8 HandOver { 1 shards, 2 to },
         9 Operate { 1 question },
-        10 Workers { 1 ask },
+        10 Workers { 1 question },
     }
 });
 

@@ -15,7 +15,7 @@ use self::roster::{Heard, Page};
 use crate::{
     placement::{Owner, Placement},
     router::{AskError, Router},
-    rpc::{Call, peer::Peer},
+    rpc::{Call, WORKERS, peer::Peer},
     wire::{Wire, encode, wire_enum, wire_struct},
 };
 
@@ -29,7 +29,7 @@ const MOVED_AT_ONCE: usize = 500;
 
 /// What one node asks another about workers.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Ask {
+pub(crate) enum Question {
     /// Heartbeats of workers that belong to the other node. `()`
     Hear {
         namespace: NamespaceId,
@@ -48,7 +48,7 @@ pub(crate) enum Ask {
     Find { namespace: NamespaceId, key: String },
 }
 
-wire_enum!(Ask {
+wire_enum!(Question {
     fields {
         1 Hear { 1 namespace, 2 workers },
         2 List { 1 namespace, 2 query, 3 after, 4 size },
@@ -83,13 +83,13 @@ impl Router {
         size: usize,
     ) -> Result<(Vec<WorkerHeartbeat>, bool), AskError> {
         let here = self.0.workers.page(namespace, query, after, size, Instant::now());
-        let ask = Ask::List {
+        let question = Question::List {
             namespace,
             query: query.text.clone(),
             after: after.map(str::to_owned),
             size,
         };
-        let mut pages = self.ask_all(ask).await?;
+        let mut pages = self.ask_all(question).await?;
         pages.push(here);
         Ok(merge(pages, size))
     }
@@ -101,11 +101,11 @@ impl Router {
     /// A node does not answer for its workers.
     pub async fn count_workers(&self, namespace: NamespaceId, query: &Query) -> Result<usize, AskError> {
         let here = self.0.workers.count(namespace, query, Instant::now());
-        let ask = Ask::Count {
+        let question = Question::Count {
             namespace,
             query: query.text.clone(),
         };
-        let there: Vec<usize> = self.ask_all(ask).await?;
+        let there: Vec<usize> = self.ask_all(question).await?;
         Ok(here + there.into_iter().sum::<usize>())
     }
 
@@ -129,10 +129,11 @@ impl Router {
                 return Ok(found.map(|worker| worker.heartbeat));
             };
             let key = key.to_owned();
-            let found: Result<Page, _> = ask(&peer, Ask::Find { namespace, key }).await;
+            let found: Result<Page, _> = ask(&peer, Question::Find { namespace, key }).await;
             match found {
                 // It has left since: the worker is somebody else's now.
                 Err(_) if self.placement().node(&peer.id).is_none() => {}
+                Err(_) if !peer.knows(WORKERS) => return Ok(None),
                 found => return Ok(found?.workers.into_iter().next().map(|worker| worker.heartbeat)),
             }
         }
@@ -146,14 +147,14 @@ impl Router {
     }
 
     /// Answers another node.
-    pub(crate) fn answer_of_workers(&self, ask: Ask) -> bytes::Bytes {
+    pub(crate) fn answer_of_workers(&self, question: Question) -> bytes::Bytes {
         let (roster, now) = (&self.0.workers, Instant::now());
-        match ask {
-            Ask::Hear { namespace, workers } => {
+        match question {
+            Question::Hear { namespace, workers } => {
                 roster.hear(namespace, workers, now);
                 encode(&())
             }
-            Ask::List {
+            Question::List {
                 namespace,
                 query,
                 after,
@@ -163,11 +164,11 @@ impl Router {
                 // Written by a release that knows more.
                 Err(_) => Page::default(),
             }),
-            Ask::Count { namespace, query } => encode(&match Query::parse(&query) {
+            Question::Count { namespace, query } => encode(&match Query::parse(&query) {
                 Ok(query) => roster.count(namespace, &query, now),
                 Err(_) => 0,
             }),
-            Ask::Find { namespace, key } => {
+            Question::Find { namespace, key } => {
                 let found = roster.find(namespace, &key, now);
                 encode(&Page {
                     workers: found.into_iter().collect(),
@@ -205,15 +206,16 @@ impl Router {
                     for workers in workers.chunks(MOVED_AT_ONCE) {
                         let workers = workers.to_vec();
                         // Lost, it is said again within a minute.
-                        drop(ask::<()>(&peer, Ask::Hear { namespace, workers }).await);
+                        drop(ask::<()>(&peer, Question::Hear { namespace, workers }).await);
                     }
                 }),
         )
         .await;
     }
 
-    /// Asks all other nodes. One that leaves meanwhile has given away what it knew.
-    async fn ask_all<T: Wire>(&self, question: Ask) -> Result<Vec<T>, AskError> {
+    /// Asks all other nodes. One that leaves meanwhile has given away what it knew; one of an older release knows of
+    /// nobody.
+    async fn ask_all<T: Wire>(&self, question: Question) -> Result<Vec<T>, AskError> {
         let peers: Vec<_> = {
             let placement = self.0.placement.borrow();
             placement.others().map(|node| self.0.peers.get(node)).collect()
@@ -222,15 +224,17 @@ impl Router {
         let placement = self.placement();
         let answers = peers.iter().zip(answers);
         answers
-            .filter(|(peer, answer)| answer.is_ok() || placement.node(&peer.id).is_some())
+            .filter(|(peer, answer)| {
+                answer.is_ok() || (placement.node(&peer.id).is_some() && peer.knows(WORKERS))
+            })
             .map(|(_, answer)| answer)
             .collect()
     }
 }
 
-async fn ask<T: Wire>(peer: &Peer, ask: Ask) -> Result<T, AskError> {
+async fn ask<T: Wire>(peer: &Peer, question: Question) -> Result<T, AskError> {
     let unavailable = |why: String| AskError::Unavailable(why);
-    match timeout(ANSWER, peer.call(&Call::Workers { ask })).await {
+    match timeout(ANSWER, peer.call(&Call::Workers { question })).await {
         Ok(answer) => answer.map_err(|error| unavailable(error.to_string())),
         Err(_) => Err(unavailable(format!("node {} does not answer", peer.id.name))),
     }

@@ -141,6 +141,12 @@ impl Peer {
         Ok(self.version.load(Relaxed))
     }
 
+    /// Tells whether the node knows words of this version, as far as it has shown.
+    pub(crate) fn knows(&self, version: u32) -> bool {
+        let shown = self.version.load(Relaxed);
+        shown == 0 || shown >= version
+    }
+
     /// Leaves out what the node would not understand: it knows of nothing that this is about.
     async fn understood(&self, hints: Vec<Hint>) -> Vec<Hint> {
         if hints.iter().all(|hint| hint.since() <= 1) {

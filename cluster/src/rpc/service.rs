@@ -106,7 +106,7 @@ async fn answer(router: &Router, call: Call) -> bytes::Bytes {
         }
         Call::HandOver { shards, to } => encode(&router.hand_over(shards, to).await),
         Call::Operate { question } => encode(&router.operate_here(question).await),
-        Call::Workers { ask } => router.answer_of_workers(ask),
+        Call::Workers { question } => router.answer_of_workers(question),
     }
 }
 

@@ -128,7 +128,7 @@ async fn who_does_not_know_a_word_is_not_told_it_and_hears_the_rest() {
 #[tokio::test]
 async fn who_does_not_know_a_call_is_not_asked() {
     let call = Call::Workers {
-        ask: Ask::Hear {
+        question: Question::Hear {
             namespace: proto::ids::NamespaceId::from_bytes([1; 16]),
             workers: Vec::new(),
         },
@@ -136,8 +136,11 @@ async fn who_does_not_know_a_call_is_not_asked() {
     for (version, wanted) in [(SPLITS - 1, false), (SPLITS, true)] {
         let (member, _hears) = start(version).await;
         let (peers, _) = peers();
-        let answer = peers.get(&member).call::<()>(&call).await;
+        let peer = peers.get(&member);
+        assert!(peer.knows(WORKERS), "it has shown nothing yet");
+        let answer = peer.call::<()>(&call).await;
         assert_eq!(answer.is_ok(), wanted, "version {version}: {answer:?}");
+        assert_eq!(peer.knows(WORKERS), wanted, "version {version}");
     }
 }
 

@@ -4,12 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use proto::ids::ShardId;
-use shard::{
-    feed::{Fed, Follower},
-    handle::ShardHandle,
-    moving,
-    output::AskError,
-};
+use shard::{feed::Follower, handle::ShardHandle, moving, output::AskError};
 use storage::{
     error::{CommitError, StoreError},
     registry::RegistryError,
@@ -138,7 +133,7 @@ impl Carrier<'_> {
                 Some(done) = self.work.next(), if !self.work.is_empty() => {
                     self.done(done, &mut steps, &mut out);
                 }
-                Some((parent, fed)) = self.follower.next() => steps.handle(said(parent, fed), &mut out),
+                Some((parent, fed)) = self.follower.next() => steps.handle(Input::said(parent, fed), &mut out),
                 Ok(()) = maps.changed() => {
                     let known = Arc::clone(&maps.borrow_and_update().map);
                     steps.handle(Input::Heard(&known), &mut out);
@@ -173,7 +168,7 @@ impl Carrier<'_> {
                 if let copy::Input::Drained { .. } = &input {
                     // What it committed was told before it said so.
                     while let Some((parent, fed)) = self.follower.try_next() {
-                        steps.handle(said(parent, fed), out);
+                        steps.handle(Input::said(parent, fed), out);
                     }
                 }
                 self.note(&input);
@@ -329,18 +324,5 @@ impl Carrier<'_> {
             parked_ms = u64::try_from(parked.as_millis()).unwrap_or(u64::MAX),
             "shards were split or merged"
         );
-    }
-}
-
-/// What a parent said.
-fn said(parent: usize, fed: Fed) -> Input<'static> {
-    match fed {
-        Fed::Began { lease, batch } => Input::Copied(copy::Input::Began { parent, lease, batch }),
-        Fed::Committed { batch, writes } => Input::Copied(copy::Input::Committed {
-            parent,
-            batch,
-            writes,
-        }),
-        Fed::Ended => Input::Ended { parent },
     }
 }

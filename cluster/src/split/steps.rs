@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use proto::ids::ShardId;
+use shard::feed::Fed;
 use storage::shard::BatchLimits;
 
 use super::copy::{self, Copy, Progress};
@@ -34,10 +35,26 @@ pub enum Input<'a> {
     Heard(&'a ShardMap),
     /// What has come of what was wanted, or what a parent has said.
     Copied(copy::Input),
-    /// The parent says nothing more.
-    Ended { parent: usize },
+    /// A parent says nothing more.
+    Ended,
     /// Something could not be done, or nobody knows whether it was.
     Failed,
+}
+
+impl Input<'_> {
+    /// What a parent has said.
+    #[must_use]
+    pub fn said(parent: usize, fed: Fed) -> Self {
+        match fed {
+            Fed::Began { lease, batch } => Self::Copied(copy::Input::Began { parent, lease, batch }),
+            Fed::Committed { batch, writes } => Self::Copied(copy::Input::Committed {
+                parent,
+                batch,
+                writes,
+            }),
+            Fed::Ended => Self::Ended,
+        }
+    }
 }
 
 /// What to do.
@@ -134,7 +151,7 @@ impl Steps {
                 }
             }
             Input::Copied(input) => self.copied(input, out),
-            Input::Ended { parent: _ } => {
+            Input::Ended => {
                 // One that is drained for this ends, too. What it has not told is found by its lease.
                 if matches!(self.stage, Stage::Copying { drains: false, .. }) {
                     let why = "the shard went elsewhere, or was too busy to be followed";

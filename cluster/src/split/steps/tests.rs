@@ -79,11 +79,7 @@ impl Test {
         let rows = Rows { writes, next };
         self.copied(copy::Input::Read { parent: 0, rows });
         assert_eq!(self.out, [Output::Copy(copy::Output::Drain { parent: 0 })]);
-        assert_eq!(
-            self.tell(Input::Ended { parent: 0 }),
-            [],
-            "it is drained for this"
-        );
+        assert_eq!(self.tell(Input::Ended), [], "it is drained for this");
         self.copied(copy::Input::Drained { parent: 0 });
         let lease = lease(0, epoch, 7);
         self.copied(copy::Input::Retaken { parent: 0, lease });
@@ -195,10 +191,7 @@ fn a_write_that_has_not_landed_cannot_any_more() {
 fn a_parent_that_goes_elsewhere_ends_the_copy() {
     let mut test = Test::new();
     test.write();
-    assert_eq!(
-        test.tell(Input::Ended { parent: 0 }),
-        [Output::Stop, Output::ReadMap]
-    );
+    assert_eq!(test.tell(Input::Ended), [Output::Stop, Output::ReadMap]);
     // What was on its way is not wanted any more.
     let rows = Rows {
         writes: vec![Write {

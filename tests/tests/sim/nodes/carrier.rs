@@ -8,10 +8,7 @@ use cluster::split::{
     steps::{Input, Output, Steps},
 };
 use proto::ids::ShardId;
-use shard::{
-    feed::{Fed, Follower},
-    input::Input as ShardInput,
-};
+use shard::{feed::Follower, input::Input as ShardInput};
 use storage::shard::{Lease, ShardStore};
 
 use super::{
@@ -286,16 +283,7 @@ impl World {
             let Some((parent, fed)) = carrier.and_then(|carrier| carrier.follower.try_next()) else {
                 return;
             };
-            let input = match fed {
-                Fed::Began { lease, batch } => Input::Copied(copy::Input::Began { parent, lease, batch }),
-                Fed::Committed { batch, writes } => Input::Copied(copy::Input::Committed {
-                    parent,
-                    batch,
-                    writes,
-                }),
-                Fed::Ended => Input::Ended { parent },
-            };
-            self.tell_steps(node, input);
+            self.tell_steps(node, Input::said(parent, fed));
         }
     }
 
