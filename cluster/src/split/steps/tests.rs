@@ -61,7 +61,12 @@ impl Test {
     }
 
     /// Goes on until the map is to be written.
-    fn copy(&mut self, epoch: u64) {
+    fn copy(&mut self) {
+        self.copy_until(5, 7);
+    }
+
+    /// Goes on until the parent is leased once more: under this epoch, behind this batch.
+    fn copy_until(&mut self, epoch: u64, batch: u64) {
         let served = lease(0, 4, 7);
         let began = copy::Input::Began {
             parent: 0,
@@ -81,7 +86,7 @@ impl Test {
         assert_eq!(self.out, [Output::Copy(copy::Output::Drain { parent: 0 })]);
         assert_eq!(self.tell(Input::Ended), [], "it is drained for this");
         self.copied(copy::Input::Drained { parent: 0 });
-        let lease = lease(0, epoch, 7);
+        let lease = lease(0, epoch, batch);
         self.copied(copy::Input::Retaken { parent: 0, lease });
     }
 }
@@ -95,7 +100,7 @@ fn children(first: u32) -> Output {
 fn a_split_goes_from_one_write_of_the_map_to_the_other() {
     let mut test = Test::new();
     assert_eq!(test.write(), [children(1)]);
-    test.copy(5);
+    test.copy();
     assert_eq!(test.out, [Output::ReadMap]);
     assert_eq!(test.write(), [Output::Done]);
     let shards: Vec<_> = test.map.shards().map(|shard| shard.0).collect();
@@ -110,7 +115,7 @@ fn a_map_that_has_changed_is_read_again() {
     // Somebody else has begun, and died.
     test.map = test.map.begin(0).expect("begun");
     assert_eq!(test.write(), [children(3)]);
-    test.copy(5);
+    test.copy();
     test.read();
     assert_eq!(test.tell(Input::Refused), [Output::ReadMap]);
     // Rows of another shard were deleted meanwhile.
@@ -146,28 +151,30 @@ fn who_is_struck_off_stops() {
 fn who_is_struck_off_unheard_does_not_switch() {
     let mut test = Test::new();
     test.write();
-    test.copy(5);
+    test.copy();
     test.map = test.map.withdraw();
     assert_eq!(test.read(), [Output::Failed(Why::Said(TAKEN_BACK))]);
 }
 
 #[test]
-fn another_owner_between_makes_the_copy_void() {
-    let mut test = Test::new();
-    test.write();
-    test.copy(6);
-    assert_eq!(test.out, [Output::Stop, Output::ReadMap]);
-    let failed = test.write();
-    assert_eq!(failed, [Output::Failed(Why::Said("another owner was between"))]);
-    let change = test.map.change.clone().expect("still wanted");
-    assert_eq!((change.children, &test.map.garbage[..]), (vec![], &[1, 2][..]));
+fn another_owner_between_or_a_batch_that_was_not_heard_makes_the_copy_void() {
+    for (epoch, batch) in [(6, 7), (5, 8), (6, 8)] {
+        let mut test = Test::new();
+        test.write();
+        test.copy_until(epoch, batch);
+        assert_eq!(test.out, [Output::Stop, Output::ReadMap], "{epoch} {batch}");
+        let failed = test.write();
+        assert_eq!(failed, [Output::Failed(Why::Said("another owner was between"))]);
+        let change = test.map.change.clone().expect("still wanted");
+        assert_eq!((change.children, &test.map.garbage[..]), (vec![], &[1, 2][..]));
+    }
 }
 
 #[test]
 fn a_write_whose_outcome_is_not_known_may_have_landed() {
     let mut test = Test::new();
     test.write();
-    test.copy(5);
+    test.copy();
     test.read();
     let done = test.map.finish().expect("done");
     assert_eq!(test.tell(Input::Failed), [Output::Stop, Output::ReadMap]);
@@ -179,7 +186,7 @@ fn a_write_whose_outcome_is_not_known_may_have_landed() {
 fn a_write_that_has_not_landed_cannot_any_more() {
     let mut test = Test::new();
     test.write();
-    test.copy(5);
+    test.copy();
     test.read();
     let late = test.map.finish().expect("done");
     test.tell(Input::Failed);
