@@ -9,8 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use engine::outcome::Reply;
 use perdure_cluster::{config::Config, map::ShardMap, router::Router};
+use prost::Message;
 use proto::ids::ShardId;
 use stand::{
     begin,
@@ -25,6 +27,7 @@ use storage::{
         MemoryStore,
         faults::{Fault, Gate, Kind, Outcome},
     },
+    registry::{Registry, RegistryTable, RegistryWrite},
     shard::ShardStore,
 };
 
@@ -249,5 +252,30 @@ async fn whoever_has_a_shard_next_splits_it() {
     let (done, failed) = load.end().await;
     let lost = |failure: &&String| !failure.contains("navailable");
     assert_eq!(failed.iter().find(lost), None, "of {done}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_that_nobody_was_told_of_comes_true() {
+    let key = Bytes::from_static(b"shard-map");
+    let cluster = Cluster::start(&["a", "b"]).await;
+    cluster.settled().await;
+    // What was said of it got lost.
+    let stored = cluster.store.get(RegistryTable::Cluster, &key).await;
+    let stored = stored.expect("read").expect("a map");
+    let map = ShardMap::decode(stored.value).expect("sound");
+    let wish = map.want_split(ShardId(0), None).expect("wanted");
+    let write = RegistryWrite {
+        table: RegistryTable::Cluster,
+        key,
+        value: Some(wish.encode_to_vec().into()),
+        expected: stored.version,
+    };
+    cluster.store.write(vec![write]).await.expect("written");
+    let split = |map: &ShardMap| map.change.is_none() && map.range(ShardId(0)).is_none();
+    for name in cluster.names() {
+        let made = until(cluster.router(&name), split);
+        drop(tokio::time::timeout(WAIT * 3, made).await.expect("in time"));
+    }
     cluster.stop().await;
 }
